@@ -1,0 +1,255 @@
+"""The contract: what a policy sees, what it commands, and the limits it must keep, in one file.
+
+The importer, the simulator, the trainer, the exporter and the controller node all read this file, so that the order,
+the unit and the age of every number are written down once. Every name is a name of the robot, never an index.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from divo_runtime.fields import JOINT_STATE, LAYOUTS, JointArray, Layout
+from divo_runtime.schema import Record, read_yaml
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Unit = Literal["rad", "rad/s", "rad/s^2", "m", "m/s", "m/s^2", "N", "N*m", "1"]
+ActionKind = Literal["joint_position", "joint_velocity", "twist"]
+CommandType = Literal[
+    "std_msgs/msg/Float64MultiArray",
+    "trajectory_msgs/msg/JointTrajectory",
+    "geometry_msgs/msg/TwistStamped",
+]
+
+ACTION_UNITS: dict[ActionKind, tuple[Unit, ...]] = {
+    "joint_position": ("rad", "m"),
+    "joint_velocity": ("rad/s", "m/s"),
+    "twist": ("m/s",),
+}
+TWIST_NAMES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
+
+
+class ObservationTerm(Record):
+    """One named group of numbers of the observation, read from one field of one topic."""
+
+    name: str
+    topic: str
+    """Topic, relative so that namespaces and remaps work."""
+    type: str
+    """ROS message type, such as `sensor_msgs/msg/JointState`."""
+    field: str
+    """Field inside the message, such as `position` or `pose.position`."""
+    unit: Unit
+    max_age_ms: Positive
+    """Older than this, the term counts as stale and the controller holds."""
+    joints: tuple[str, ...] = ()
+    """Joint names in the order of the observation (JointState only)."""
+    components: str = ""
+    """Letters out of xyz or xyzw, when not all of them."""
+    size: int = 0
+    """Number of values (array fields such as a laser scan only)."""
+    relative_to: str = ""
+    """Name of an earlier term that is subtracted, such as the tool's position from the goal's."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the message lays out this field's numbers."""
+        return LAYOUTS[self.type][self.field]
+
+    @property
+    def width(self) -> int:
+        """Number of values this term adds to the observation."""
+        if self.layout == "joints":
+            return len(self.joints)
+        return self.size if self.layout == "array" else len(self.components or self.layout)
+
+    @property
+    def element_names(self) -> tuple[str, ...]:
+        """One name per value: joints by their name, others as `term.component`."""
+        if self.layout == "joints":
+            return tuple(f"{self.name}.{joint}" for joint in self.joints)
+        parts = [str(i) for i in range(self.size)] if self.layout == "array" else self.components or self.layout
+        return tuple(f"{self.name}.{part}" for part in parts)
+
+    def __post_init__(self) -> None:
+        """Check what the types alone cannot say."""
+        if self.type not in LAYOUTS:
+            raise ValueError(f"Expected type to be one of {', '.join(LAYOUTS)}, got '{self.type}'")
+        if self.field not in LAYOUTS[self.type]:
+            raise ValueError(f"Expected field of {self.type} to be one of {', '.join(LAYOUTS[self.type])}, got '{self.field}'")
+        if self.type == JOINT_STATE and not self.joints:
+            raise ValueError(f"Expected joints: [names in observation order] for term '{self.name}', got nothing")
+        if self.type != JOINT_STATE and self.joints:
+            raise ValueError(f"Expected no joints for {self.type} in term '{self.name}', got {list(self.joints)}")
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"Expected each joint once in term '{self.name}', got {list(self.joints)}")
+        if (self.layout == "array") != (self.size > 0):
+            raise ValueError(f"Expected size > 0 for array fields and only there (term '{self.name}'), got {self.size}")
+        if set(self.components) - set(self.layout):
+            raise ValueError(f"Expected components out of '{self.layout}' in term '{self.name}', got '{self.components}'")
+
+
+class Action(Record):
+    """What the policy commands, in robot units."""
+
+    kind: ActionKind
+    names: tuple[str, ...]
+    """Joint names, or `linear.x`, `angular.z` and so on for a twist, in the order of the action."""
+    unit: Unit
+    lower: tuple[float, ...]
+    """Smallest action the policy may ask for, per name; maps to -1 in training."""
+    upper: tuple[float, ...]
+    """Largest action the policy may ask for, per name; maps to +1 in training."""
+    topic: str
+    """Command topic, relative."""
+    type: CommandType
+
+    def __post_init__(self) -> None:
+        """Check that the limits belong to the names."""
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError(f"Expected action names to be given, each once, got {list(self.names)}")
+        for key in ("lower", "upper"):
+            if len(getattr(self, key)) != len(self.names):
+                raise ValueError(f"Expected {len(self.names)} values in action.{key}, got {len(getattr(self, key))}")
+        if not all(low < high for low, high in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(f"Expected lower < upper for every action, got {list(self.lower)} and {list(self.upper)}")
+        if self.unit not in ACTION_UNITS[self.kind]:
+            raise ValueError(f"Expected unit of {self.kind} to be one of {', '.join(ACTION_UNITS[self.kind])}, got '{self.unit}'")
+        if (self.kind == "twist") != (self.type == "geometry_msgs/msg/TwistStamped"):
+            raise ValueError(f"Expected kind twist with TwistStamped and only there, got {self.kind} with {self.type}")
+        if self.kind == "twist" and set(self.names) - set(TWIST_NAMES):
+            raise ValueError(f"Expected twist names out of {', '.join(TWIST_NAMES)}, got {list(self.names)}")
+
+
+class Limit(Record):
+    """Hard limits of one joint (or twist component). SI units."""
+
+    name: str
+    velocity: Positive
+    """Largest speed [rad/s or m/s]."""
+    acceleration: Positive
+    """Largest change of speed [rad/s^2 or m/s^2]."""
+    position: tuple[float, float] | None = None
+    """Lowest and highest position [rad or m]; nothing for a base or a continuous joint."""
+
+    def __post_init__(self) -> None:
+        """Check the order of the position limits."""
+        if self.position is not None and not self.position[0] < self.position[1]:
+            raise ValueError(f"Expected position: [lower, upper] with lower < upper for '{self.name}', got {list(self.position)}")
+
+
+class Safety(Record):
+    """What the safety gate enforces."""
+
+    limits: tuple[Limit, ...]
+    """One entry per action name."""
+    measured_position: str = ""
+    """Observation term that holds the measured positions of the action's joints; needed for position limits."""
+    blend_s: Annotated[float, msgspec.Meta(ge=0)] = 0.5
+    """Time from zero to full authority after activation [s]."""
+    fault_after_ms: Positive = 500.0
+    """Unusable input for longer than this latches a fault [ms]; until then the controller holds."""
+
+
+class Contract(Record):
+    """One robot task, from the topics it reads to the topic it commands."""
+
+    schema: Literal[1]
+    name: str
+    """Short name, also the name of the bundle."""
+    rate_hz: Positive
+    """Control rate [Hz]."""
+    observation: tuple[ObservationTerm, ...]
+    action: Action
+    safety: Safety
+    description: str = ""
+    environment: str = ""
+    """Gymnasium id of the simulated task, if there is one."""
+    clock: Literal["header", "receive"] = "header"
+    """Which time tells the age of a message: its header stamp, or its arrival."""
+
+    @property
+    def observation_size(self) -> int:
+        """Length of the observation vector."""
+        return sum(term.width for term in self.observation)
+
+    @property
+    def action_size(self) -> int:
+        """Length of the action vector."""
+        return len(self.action.names)
+
+    @property
+    def period_s(self) -> float:
+        """Control period [s]."""
+        return 1.0 / self.rate_hz
+
+    @property
+    def period_ns(self) -> int:
+        """Control period [ns]."""
+        return round(1e9 / self.rate_hz)
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Input topics and their message types."""
+        return {term.topic: term.type for term in self.observation}
+
+    @property
+    def element_names(self) -> tuple[str, ...]:
+        """One name per value of the observation."""
+        return tuple(name for term in self.observation for name in term.element_names)
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Limits in the order of the action's names."""
+        by_name = {limit.name: limit for limit in self.safety.limits}
+        return tuple(by_name[name] for name in self.action.names)
+
+    def action_range(self) -> tuple[JointArray, JointArray]:
+        """Lower and upper action, each (act_dim,) in robot units."""
+        return np.array(self.action.lower), np.array(self.action.upper)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        names = [term.name for term in self.observation]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"Expected observation terms with different names, got {names}")
+        types: dict[str, str] = {}
+        for index, term in enumerate(self.observation):
+            if types.setdefault(term.topic, term.type) != term.type:
+                raise ValueError(f"Expected one type per topic '{term.topic}', got {types[term.topic]} and {term.type}")
+            if term.relative_to and term.relative_to not in names[:index]:
+                raise ValueError(f"Expected relative_to of '{term.name}' to name an earlier term, got '{term.relative_to}'")
+            if term.relative_to and self.term(term.relative_to).width != term.width:
+                raise ValueError(f"Expected '{term.name}' and '{term.relative_to}' to be of one size, got {term.width}")
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        limited = [limit.name for limit in self.safety.limits]
+        if sorted(limited) != sorted(self.action.names):
+            raise ValueError(f"Expected one safety limit for each of {list(self.action.names)}, got {limited}")
+        for low, high, limit in zip(self.action.lower, self.action.upper, self.limits(), strict=True):
+            reach = limit.position if self.action.kind == "joint_position" else (-limit.velocity, limit.velocity)
+            if reach is not None and (low < reach[0] or high > reach[1]):
+                raise ValueError(f"Expected the action range of '{limit.name}' inside {list(reach)}, got [{low}, {high}]")
+        needed = self.action.kind == "joint_position" or any(limit.position for limit in self.safety.limits)
+        if not needed:
+            return
+        name = self.safety.measured_position
+        term = next((term for term in self.observation if term.name == name), None)
+        if term is None or not set(self.action.names) <= set(term.joints):
+            raise ValueError(f"Expected safety.measured_position to name a term with the action's joints, got '{name}'")
+
+    def term(self, name: str) -> ObservationTerm:
+        """Return the observation term called `name`."""
+        return next(term for term in self.observation if term.name == name)
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract file.
+
+    Raises:
+        ContractError: With file, line, key, got, expected and fix.
+    """
+    return read_yaml(path, Contract)

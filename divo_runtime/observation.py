@@ -1,0 +1,181 @@
+"""Messages to observation vector: the one place where order, unit and age are decided.
+
+Training data, simulator, importer and robot all build their observations here. Joints are matched by name, in any
+order, among any number of others. A problem is a result, not an exception: the controller turns it into a hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from divo_runtime.contract import Contract, ObservationTerm
+from divo_runtime.errors import ObservationError
+from divo_runtime.fields import JointArray, reader
+
+FloatArray = NDArray[np.float32]
+
+FUTURE_TOLERANCE_NS = 20_000_000
+"""Clocks of two computers differ a little; a stamp further ahead than this is not believed."""
+
+
+class Fault(str, Enum):
+    """What can be wrong with an input."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    FUTURE = "from the future"
+    JOINT_MISSING = "joint missing"
+    JOINT_DUPLICATE = "joint twice"
+    WRONG_SIZE = "wrong size"
+    NOT_FINITE = "not finite"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A message and its times, both in nanoseconds of the same clock as the controller's `now_ns`."""
+
+    message: Any
+    """Anything with the fields of the ROS message type."""
+    stamp_ns: int
+    """When it was true: the header's stamp, or the arrival where there is none."""
+    received_ns: int = 0
+    """When it arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why one term of the observation cannot be used."""
+
+    term: str
+    fault: Fault
+    detail: str
+
+    def __str__(self) -> str:
+        """Return one line for status topics and logs."""
+        return f"{self.term}: {self.fault.value} ({self.detail})"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the policy sees at one instant."""
+
+    vector: FloatArray
+    """(obs_dim,) float32; terms with a problem are NaN."""
+    ages_ns: tuple[int, ...]
+    """Age of each term of the contract, in its order; -1 where there is no message."""
+    problems: tuple[Problem, ...] = ()
+
+    def usable(self) -> FloatArray:
+        """Return the vector, or raise if any term has a problem.
+
+        Raises:
+            ObservationError: Naming every problem.
+        """
+        if self.problems:
+            raise ObservationError(
+                "The messages do not make an observation.",
+                got="; ".join(str(problem) for problem in self.problems),
+                expected="every term of the contract, finite and fresh",
+                fix="Compare the robot's topics with the contract (names, joints, rates).",
+            )
+        return self.vector
+
+
+class ObservationBuilder:
+    """Builds observations of one contract; remembers where the joints stand in the last message's name list."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._readers = [_TermReader(term) for term in contract.observation]
+        ends = np.cumsum([term.width for term in contract.observation])
+        self._slices = {
+            term.name: slice(int(end) - term.width, int(end))
+            for term, end in zip(contract.observation, ends, strict=True)
+        }
+
+    def slice_of(self, term: str) -> slice:
+        """Return where a term stands in the vector."""
+        return self._slices[term]
+
+    def build(self, measurements: Mapping[str, Measurement], now_ns: int) -> Observation:
+        """Build the observation at `now_ns` from the newest measurement of each topic.
+
+        Args:
+            measurements: Topic -> newest measurement; other topics are ignored.
+            now_ns: Time of the observation [ns].
+        """
+        values: dict[str, JointArray] = {}
+        ages: list[int] = []
+        problems: list[Problem] = []
+        vector = np.full(self._contract.observation_size, np.nan)
+        for read in self._readers:
+            term = read.term
+            measurement = measurements.get(term.topic)
+            if measurement is None:
+                ages.append(-1)
+                problems.append(Problem(term.name, Fault.MISSING, f"no message on '{term.topic}' yet"))
+                continue
+            age_ns = now_ns - measurement.stamp_ns
+            ages.append(age_ns)
+            if problem := _age_problem(term, age_ns):
+                problems.append(problem)
+            value = read(measurement.message)
+            if isinstance(value, Problem):
+                problems.append(value)
+                continue
+            values[term.name] = value
+            if term.relative_to and term.relative_to not in values:
+                continue  # the term it refers to has reported its own problem
+            vector[self._slices[term.name]] = value - values[term.relative_to] if term.relative_to else value
+        return Observation(vector.astype(np.float32), tuple(ages), tuple(problems))
+
+
+class _TermReader:
+    """Reads one term out of its message: the numbers in contract order, or the problem with them."""
+
+    def __init__(self, term: ObservationTerm) -> None:
+        self.term = term
+        self._read: Callable[[Any], JointArray] = reader(term.field, term.layout, term.components)
+        self._names: Sequence[str] = ()
+        self._order: NDArray[np.intp] = np.empty(0, np.intp)
+
+    def __call__(self, message: Any) -> JointArray | Problem:
+        values = self._read(message)
+        if self.term.layout == "joints":
+            if len(values) != len(message.name):
+                return self._problem(Fault.WRONG_SIZE, f"{len(message.name)} names but {len(values)} values in '{self.term.field}'")
+            if message.name != self._names and (problem := self._learn_order(message.name)):
+                return problem
+            values = values[self._order]
+        elif values.shape != (self.term.width,):
+            return self._problem(Fault.WRONG_SIZE, f"expected {self.term.width} values, got {values.size}")
+        if not np.isfinite(values).all():
+            return self._problem(Fault.NOT_FINITE, f"{values.tolist()}")
+        return values
+
+    def _learn_order(self, names: Sequence[str]) -> Problem | None:
+        listed = list(names)
+        if absent := [joint for joint in self.term.joints if joint not in listed]:
+            return self._problem(Fault.JOINT_MISSING, f"{', '.join(absent)} not among {', '.join(listed) or 'no names'}")
+        if twice := [joint for joint in self.term.joints if listed.count(joint) > 1]:
+            return self._problem(Fault.JOINT_DUPLICATE, ", ".join(twice))
+        self._names = listed
+        self._order = np.array([listed.index(joint) for joint in self.term.joints], dtype=np.intp)
+        return None
+
+    def _problem(self, fault: Fault, detail: str) -> Problem:
+        return Problem(self.term.name, fault, detail)
+
+
+def _age_problem(term: ObservationTerm, age_ns: int) -> Problem | None:
+    if age_ns > term.max_age_ms * 1e6:
+        return Problem(term.name, Fault.STALE, f"{age_ns / 1e6:.0f} ms old, allowed {term.max_age_ms:g} ms")
+    if age_ns < -FUTURE_TOLERANCE_NS:
+        return Problem(term.name, Fault.FUTURE, f"stamped {-age_ns / 1e6:.0f} ms ahead of now")
+    return None
