@@ -6,6 +6,7 @@ the unit and the age of every number are written down once. Every name is a name
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,7 +33,7 @@ ACTION_UNITS: dict[ActionKind, tuple[Unit, ...]] = {
 TWIST_NAMES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 
 
-class ObservationTerm(Record):
+class ObservationTerm(Record, frozen=True, kw_only=True):
     """One named group of numbers of the observation, read from one field of one topic."""
 
     name: str
@@ -79,7 +80,8 @@ class ObservationTerm(Record):
         if self.type not in LAYOUTS:
             raise ValueError(f"Expected type to be one of {', '.join(LAYOUTS)}, got '{self.type}'")
         if self.field not in LAYOUTS[self.type]:
-            raise ValueError(f"Expected field of {self.type} to be one of {', '.join(LAYOUTS[self.type])}, got '{self.field}'")
+            fields = ", ".join(LAYOUTS[self.type])
+            raise ValueError(f"Expected field of {self.type} to be one of {fields}, got '{self.field}'")
         if self.type == JOINT_STATE and not self.joints:
             raise ValueError(f"Expected joints: [names in observation order] for term '{self.name}', got nothing")
         if self.type != JOINT_STATE and self.joints:
@@ -89,10 +91,11 @@ class ObservationTerm(Record):
         if (self.layout == "array") != (self.size > 0):
             raise ValueError(f"Expected size > 0 for array fields and only there (term '{self.name}'), got {self.size}")
         if set(self.components) - set(self.layout):
-            raise ValueError(f"Expected components out of '{self.layout}' in term '{self.name}', got '{self.components}'")
+            known = f"'{self.layout}' in term '{self.name}'"
+            raise ValueError(f"Expected components out of {known}, got '{self.components}'")
 
 
-class Action(Record):
+class Action(Record, frozen=True, kw_only=True):
     """What the policy commands, in robot units."""
 
     kind: ActionKind
@@ -114,17 +117,20 @@ class Action(Record):
         for key in ("lower", "upper"):
             if len(getattr(self, key)) != len(self.names):
                 raise ValueError(f"Expected {len(self.names)} values in action.{key}, got {len(getattr(self, key))}")
-        if not all(low < high for low, high in zip(self.lower, self.upper, strict=True)):
-            raise ValueError(f"Expected lower < upper for every action, got {list(self.lower)} and {list(self.upper)}")
+        if not all(-math.inf < low < high < math.inf for low, high in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(
+                f"Expected finite lower < upper for every action, got {list(self.lower)} and {list(self.upper)}"
+            )
         if self.unit not in ACTION_UNITS[self.kind]:
-            raise ValueError(f"Expected unit of {self.kind} to be one of {', '.join(ACTION_UNITS[self.kind])}, got '{self.unit}'")
+            units = ", ".join(ACTION_UNITS[self.kind])
+            raise ValueError(f"Expected unit of {self.kind} to be one of {units}, got '{self.unit}'")
         if (self.kind == "twist") != (self.type == "geometry_msgs/msg/TwistStamped"):
             raise ValueError(f"Expected kind twist with TwistStamped and only there, got {self.kind} with {self.type}")
         if self.kind == "twist" and set(self.names) - set(TWIST_NAMES):
             raise ValueError(f"Expected twist names out of {', '.join(TWIST_NAMES)}, got {list(self.names)}")
 
 
-class Limit(Record):
+class Limit(Record, frozen=True, kw_only=True):
     """Hard limits of one joint (or twist component). SI units."""
 
     name: str
@@ -136,12 +142,16 @@ class Limit(Record):
     """Lowest and highest position [rad or m]; nothing for a base or a continuous joint."""
 
     def __post_init__(self) -> None:
-        """Check the order of the position limits."""
+        """Check that the limits limit, and the order of the position limits."""
+        for key in ("velocity", "acceleration"):
+            if not math.isfinite(getattr(self, key)):
+                raise ValueError(f"Expected a finite {key} limit for '{self.name}', got {getattr(self, key)}")
         if self.position is not None and not self.position[0] < self.position[1]:
-            raise ValueError(f"Expected position: [lower, upper] with lower < upper for '{self.name}', got {list(self.position)}")
+            got = list(self.position)
+            raise ValueError(f"Expected position: [lower, upper] with lower < upper for '{self.name}', got {got}")
 
 
-class Safety(Record):
+class Safety(Record, frozen=True, kw_only=True):
     """What the safety gate enforces."""
 
     limits: tuple[Limit, ...]
@@ -154,7 +164,7 @@ class Safety(Record):
     """Unusable input for longer than this latches a fault [ms]; until then the controller holds."""
 
 
-class Contract(Record):
+class Contract(Record, frozen=True, kw_only=True):
     """One robot task, from the topics it reads to the topic it commands."""
 
     schema: Literal[1]
@@ -220,7 +230,8 @@ class Contract(Record):
             if types.setdefault(term.topic, term.type) != term.type:
                 raise ValueError(f"Expected one type per topic '{term.topic}', got {types[term.topic]} and {term.type}")
             if term.relative_to and term.relative_to not in names[:index]:
-                raise ValueError(f"Expected relative_to of '{term.name}' to name an earlier term, got '{term.relative_to}'")
+                got = f"got '{term.relative_to}'"
+                raise ValueError(f"Expected relative_to of '{term.name}' to name an earlier term, {got}")
             if term.relative_to and self.term(term.relative_to).width != term.width:
                 raise ValueError(f"Expected '{term.name}' and '{term.relative_to}' to be of one size, got {term.width}")
         self._check_limits()
@@ -232,7 +243,8 @@ class Contract(Record):
         for low, high, limit in zip(self.action.lower, self.action.upper, self.limits(), strict=True):
             reach = limit.position if self.action.kind == "joint_position" else (-limit.velocity, limit.velocity)
             if reach is not None and (low < reach[0] or high > reach[1]):
-                raise ValueError(f"Expected the action range of '{limit.name}' inside {list(reach)}, got [{low}, {high}]")
+                got = f"got [{low}, {high}]"
+                raise ValueError(f"Expected the action range of '{limit.name}' inside {list(reach)}, {got}")
         needed = self.action.kind == "joint_position" or any(limit.position for limit in self.safety.limits)
         if not needed:
             return
@@ -240,6 +252,10 @@ class Contract(Record):
         term = next((term for term in self.observation if term.name == name), None)
         if term is None or not set(self.action.names) <= set(term.joints):
             raise ValueError(f"Expected safety.measured_position to name a term with the action's joints, got '{name}'")
+        if term.field != "position" or term.relative_to:
+            raise ValueError(
+                f"Expected safety.measured_position to name measured positions, got '{name}' ({term.field})"
+            )
 
     def term(self, name: str) -> ObservationTerm:
         """Return the observation term called `name`."""

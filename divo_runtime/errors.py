@@ -15,7 +15,7 @@ class DivoError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", got: str = "", expected: str = "", fix: str = "") -> None:
-        self.what = what
+        self.what, self.where, self.got, self.expected, self.fix = what, where, got, expected, fix
         details = {"where": where, "got": got, "expected": expected, "fix": fix}
         super().__init__("\n".join([what, *(f"  {key}: {text}" for key, text in details.items() if text)]))
 

@@ -20,6 +20,9 @@ from divo_runtime.fields import JointArray, reader
 
 FloatArray = NDArray[np.float32]
 
+LARGEST = 1e30
+"""A number beyond this is no measurement, and squares of it would overflow float32."""
+
 FUTURE_TOLERANCE_NS = 20_000_000
 """Clocks of two computers differ a little; a stamp further ahead than this is not believed."""
 
@@ -34,6 +37,7 @@ class Fault(str, Enum):
     JOINT_DUPLICATE = "joint twice"
     WRONG_SIZE = "wrong size"
     NOT_FINITE = "not finite"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,9 @@ class ObservationBuilder:
     def build(self, measurements: Mapping[str, Measurement], now_ns: int) -> Observation:
         """Build the observation at `now_ns` from the newest measurement of each topic.
 
+        The age of a message counts from its stamp, or from its arrival if the contract's clock is `receive` (its stamp
+        again where no arrival was noted).
+
         Args:
             measurements: Topic -> newest measurement; other topics are ignored.
             now_ns: Time of the observation [ns].
@@ -121,13 +128,16 @@ class ObservationBuilder:
                 ages.append(-1)
                 problems.append(Problem(term.name, Fault.MISSING, f"no message on '{term.topic}' yet"))
                 continue
-            age_ns = now_ns - measurement.stamp_ns
+            by_arrival = self._contract.clock == "receive" and measurement.received_ns
+            age_ns = now_ns - (measurement.received_ns if by_arrival else measurement.stamp_ns)
             ages.append(age_ns)
-            if problem := _age_problem(term, age_ns):
-                problems.append(problem)
+            late = _age_problem(term, age_ns)
+            if late:
+                problems.append(late)
             value = read(measurement.message)
             if isinstance(value, Problem):
                 problems.append(value)
+            if late or isinstance(value, Problem):
                 continue
             values[term.name] = value
             if term.relative_to and term.relative_to not in values:
@@ -146,23 +156,30 @@ class _TermReader:
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
 
     def __call__(self, message: Any) -> JointArray | Problem:
-        values = self._read(message)
+        try:
+            values = self._read(message)
+            names = message.name if self.term.layout == "joints" else ()
+        except (AttributeError, TypeError, ValueError) as error:
+            return self._problem(Fault.UNREADABLE, f"not a {self.term.type}: {error}")
         if self.term.layout == "joints":
-            if len(values) != len(message.name):
-                return self._problem(Fault.WRONG_SIZE, f"{len(message.name)} names but {len(values)} values in '{self.term.field}'")
-            if message.name != self._names and (problem := self._learn_order(message.name)):
+            if values.shape != (len(names),):
+                return self._problem(
+                    Fault.WRONG_SIZE, f"{len(names)} names but {values.size} values in '{self.term.field}'"
+                )
+            if names != self._names and (problem := self._learn_order(names)):
                 return problem
             values = values[self._order]
         elif values.shape != (self.term.width,):
             return self._problem(Fault.WRONG_SIZE, f"expected {self.term.width} values, got {values.size}")
-        if not np.isfinite(values).all():
+        if not (np.abs(values) <= LARGEST).all():  # false for NaN too
             return self._problem(Fault.NOT_FINITE, f"{values.tolist()}")
         return values
 
     def _learn_order(self, names: Sequence[str]) -> Problem | None:
         listed = list(names)
         if absent := [joint for joint in self.term.joints if joint not in listed]:
-            return self._problem(Fault.JOINT_MISSING, f"{', '.join(absent)} not among {', '.join(listed) or 'no names'}")
+            detail = f"{', '.join(absent)} not among {', '.join(listed) or 'no names'}"
+            return self._problem(Fault.JOINT_MISSING, detail)
         if twice := [joint for joint in self.term.joints if listed.count(joint) > 1]:
             return self._problem(Fault.JOINT_DUPLICATE, ", ".join(twice))
         self._names = listed

@@ -31,7 +31,8 @@ def read_yaml(path: Path, record: type[T]) -> T:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(f"Cannot read {path}.", got=str(error), fix="Check the path and the file's encoding.") from error
+        fix = "Check the path and the file's encoding."
+        raise ContractError(f"Cannot read {path}.", got=str(error), fix=fix) from error
     return parse_yaml(text, record, str(path))
 
 
@@ -76,7 +77,7 @@ def _explain(
         key = unknown.group(1)
         near = difflib.get_close_matches(key, sorted(_field_names(record)), n=1)
         fix = f"Did you mean '{near[0]}'?" if near else "Remove it, or see docs/contract.md for the keys."
-        got, expected, path = f"the unknown key '{key}'", "a key of the contract", (*path, key)
+        got, expected, path = f"the unknown key '{key}'", "a known key", (*path, key)
     elif missing:
         got, expected = "nothing", f"the key '{missing.group(1)}'"
         fix = f"Add '{missing.group(1)}:' here."
@@ -84,7 +85,8 @@ def _explain(
         value = _value_at(data, path)
         got = got.replace("`", "") if path == () or value is None else repr(value)
         choices = get_args(kind) if get_origin(kind := _type_at(record, path)) is Literal else ()
-        expected = f"one of {', '.join(map(str, choices))}" if choices else expected.removeprefix("Expected ").replace("`", "")
+        expected = expected.removeprefix("Expected ").replace("`", "")
+        expected = f"one of {', '.join(map(str, choices))}" if choices else expected
         fix = "Change the value; docs/contract.md lists every key with its type and unit."
     dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
     line = _line_of(tree, path)
@@ -99,11 +101,11 @@ def _path_steps(location: str) -> tuple[str | int, ...]:
 
 
 def _value_at(data: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        try:
+    try:
+        for step in path:
             data = data[step]
-        except (KeyError, IndexError, TypeError):
-            return None
+    except (KeyError, IndexError, TypeError):
+        return None
     return data
 
 
@@ -121,7 +123,7 @@ def _line_of(node: yaml.Node | None, path: tuple[str | int, ...]) -> int | None:
     """1-based line of the deepest node of `path` that exists."""
     if node is None:
         return None
-    line = node.start_mark.line + 1
+    line: int = node.start_mark.line + 1
     for step in path:
         if isinstance(node, yaml.MappingNode):
             found = next(((k, v) for k, v in node.value if k.value == str(step)), None)

@@ -1,1 +1,1 @@
-""""""
+"""Training run to bundle: ONNX graphs, parity report, manifest."""

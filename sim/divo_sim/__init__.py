@@ -1,1 +1,1 @@
-""""""
+"""Simulated robots, scripted behaviours and data collection for DIVO."""

@@ -1,0 +1,104 @@
+"""ONNX Runtime on the CPU. The only file that imports onnxruntime.
+
+One thread, sequential, no spinning: the default per-core thread pool competes with the control loop for its cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from divo_runtime.errors import BackendError
+from divo_runtime.interfaces import TensorSpec, check_feeds
+from divo_runtime.observation import FloatArray
+
+DTYPES = {"tensor(float)": "float32"}
+"""ONNX Runtime's name -> ours; the runtime speaks float32 only."""
+
+
+class OnnxBackend:
+    """A network in an ONNX file with fixed float32 shapes.
+
+    Args:
+        path: The file.
+        threads: Threads inside one operator, >= 1.
+
+    Raises:
+        BackendError: If onnxruntime is missing, or the file is no such network.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._path = path
+        self._session: Any = _open_session(path, threads)
+        self._inputs = tuple(_spec_of(node, path) for node in self._session.get_inputs())
+        self._outputs = tuple(_spec_of(node, path) for node in self._session.get_outputs())
+        self._output_names = [spec.name for spec in self._outputs]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs of the graph."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs of the graph."""
+        return self._outputs
+
+    def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Run the graph once.
+
+        Raises:
+            BackendError: If the feeds do not match `inputs`, after `close`, or if the engine fails.
+        """
+        if self._session is None:
+            raise BackendError("The network is closed.", where=str(self._path), fix="Open it again.")
+        check_feeds(self._inputs, feeds, str(self._path))
+        try:
+            results = self._session.run(self._output_names, feeds)
+        except Exception as error:
+            where, got = str(self._path), str(error)
+            raise BackendError("ONNX Runtime could not run the network.", where=where, got=got) from error
+        return dict(zip(self._output_names, results, strict=True))
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+
+
+def _open_session(path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            "ONNX Runtime is not installed.", where=str(path), got=str(error), fix="pip install 'divo[ort]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BackendError(
+            "ONNX Runtime cannot open the file.",
+            where=str(path),
+            got=str(error),
+            expected="a readable ONNX graph of an opset this onnxruntime knows",
+            fix="Export the bundle again, or install a newer onnxruntime.",
+        ) from error
+
+
+def _spec_of(node: Any, path: Path) -> TensorSpec:
+    fixed = all(isinstance(size, int) and size > 0 for size in node.shape)
+    if node.type not in DTYPES or not fixed:
+        raise BackendError(
+            "The network does not have fixed float32 tensors.",
+            where=f"{path}, tensor '{node.name}'",
+            got=f"{node.type} {node.shape}",
+            expected="tensor(float) with every dimension a number",
+            fix="Export with static shapes in float32.",
+        )
+    return TensorSpec(node.name, tuple(node.shape), DTYPES[node.type])

@@ -1,0 +1,45 @@
+"""How long a policy takes per action. Inference only: no messages, no safety gate, no waiting between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from divo_runtime.interfaces import Policy
+from divo_runtime.latency import LatencyRing, Percentiles
+from divo_runtime.observation import FloatArray
+
+
+def measure_policy(
+    policy: Policy, observation: FloatArray, rng: np.random.Generator, timer: Callable[[], int], calls: int, warmup: int
+) -> Percentiles:
+    """Time `act` call by call.
+
+    Args:
+        policy: What to time.
+        observation: (obs_dim,) float32, a typical one.
+        rng: Source of the noise; drawing it is not timed.
+        timer: Monotonic clock [ns].
+        calls: Timed calls, >= 1.
+        warmup: Calls before that, not timed.
+    """
+    ring = LatencyRing(calls)
+    for call in range(-warmup, calls):
+        noise = rng.standard_normal(policy.noise_shape, dtype=np.float32)
+        begun = timer()
+        policy.act(observation, noise)
+        taken = timer() - begun
+        if call >= 0:
+            ring.add(taken)
+    return ring.percentiles()
+
+
+def latency_table(rows: Sequence[tuple[str, Percentiles]]) -> str:
+    """Return a table of latencies in microseconds, one row per name."""
+    width = max(len("policy"), *(len(name) for name, _ in rows))
+    lines = [f"{'policy':<{width}} {'p50':>10} {'p99':>10} {'p99.9':>10} {'max':>10} {'calls':>9}   [us]"]
+    for name, p in rows:
+        cells = " ".join(f"{ns / 1e3:>10.1f}" for ns in (p.p50, p.p99, p.p999, p.max))
+        lines.append(f"{name:<{width}} {cells} {p.count:>9}")
+    return "\n".join(lines)

@@ -1,0 +1,151 @@
+"""Every setting of a training run, with its default, unit and reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from divo_runtime.sampler import Solver
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of all networks of a run."""
+
+    width: int = 128
+    """Units per hidden layer."""
+    depth: int = 3
+    """Hidden layers."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam with a cosine decay."""
+
+    learning_rate: float = 5e-4
+    """Step size at the start."""
+    final_fraction: float = 0.05
+    """Fraction of the step size that is left at the end."""
+    batch_size: int = 256
+    """Transitions per update."""
+
+
+@dataclass(frozen=True)
+class ValueConfig:
+    """Implicit Q-learning with n-step backups and an ensemble."""
+
+    updates: int = 12_000
+    """Gradient steps."""
+    members: int = 4
+    """Q networks; labels and selection use their mean."""
+    expectile: float = 0.7
+    """Expectile of V over the logged actions, in [0.5, 1)."""
+    discount: float = 0.99
+    """Per control step."""
+    backup_s: float = 0.5
+    """Length of the n-step backup [s]; one control step changes the value by less than a network's error."""
+    target_rate: float = 0.01
+    """Rate of the target networks' running average, per update."""
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Which logged actions count as good."""
+
+    horizon_s: float = 1.0
+    """Length of the m-step advantage [s]."""
+    positive_fraction: tuple[float, float] = (0.15, 0.45)
+    """The threshold starts at 0 and moves until the positive share of the data lies in this range."""
+    low_weight: float = 0.1
+    """Weight of the other actions, in [0, 1]; the density ratio to the data stays below 1 / low_weight."""
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The denoiser of the logged actions, weighted by their labels."""
+
+    updates: int = 15_000
+    """Gradient steps."""
+    ema_rate: float = 0.002
+    """Rate of the running average of weights that is sampled from, per update."""
+    sigma_min: float = 0.02
+    """Smallest noise level in training."""
+    sigma_max: float = 10.0
+    """Largest noise level in training."""
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """The few-step sampler, in training and as deployed."""
+
+    steps: int = 5
+    """Denoiser evaluations per action."""
+    candidates: int = 4
+    """Actions per observation, of which the critic picks one; a trust region: large N exploits the critic's errors."""
+    sigma_max: float = 5.0
+    """First noise level."""
+    sigma_min: float = 0.1
+    """Last noise level before 0."""
+    solver: Solver = "dpmpp_2m"
+    """Integrator."""
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """The one-step actor, distilled from the filtered candidates."""
+
+    updates: int = 12_000
+    """Gradient steps."""
+    cached_candidates: int = 8
+    """Candidates drawn once per logged state, with their noise."""
+    keep: int = 2
+    """Best candidates that may become a target; the one nearest to the sampler's own answer is taken."""
+    q_weight: float = 0.0
+    """Weight of the -Q term beside the regression, as a fraction of mean |Q|."""
+    low_weight: float = 0.1
+    """Weight of states where no candidate has a positive advantage."""
+    candidates: int = 1
+    """Actions per observation when deployed; above 1 the critic picks."""
+
+
+Method = Literal["divo", "bc"]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Train a policy offline from a dataset and write a run folder."""
+
+    dataset: str = "data/divo/arm_reach/mixed-25-v0"
+    """Dataset folder in the Minari layout."""
+    out: str = "runs/arm_reach/mixed-25"
+    """Run folder; a run that was interrupted goes on from its last checkpoint."""
+    methods: tuple[Method, ...] = ("divo", "bc")
+    """What to train: divo, and bc (behaviour cloning with squared error) to see what the diffusion model is for."""
+    seed: int = 0
+    """Seed of weights, batches and noise; the same seed on the same machine gives the same weights."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    workers: int = 2
+    """Stages that do not need each other run in this many processes."""
+    threads: int = 1
+    """Torch threads per process; small networks gain from processes, not threads."""
+    checkpoint_every: int = 1000
+    """Updates between checkpoints: what a kill may cost."""
+    log_every: int = 200
+    """Updates between rows of metrics."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """Shape of the networks."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimiser of every stage."""
+    value: ValueConfig = field(default_factory=ValueConfig)
+    """Value learning."""
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    """Advantage labels."""
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """Positive-advantage diffusion."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """Few-step sampler."""
+    actor: ActorConfig = field(default_factory=ActorConfig)
+    """One-step actor."""
+    cloning_updates: int = 10_000
+    """Gradient steps of behaviour cloning."""

@@ -1,0 +1,148 @@
+"""Run the stages of a training run, several at a time, and gather the result into one weight file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+
+import msgspec
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from divo_runtime.errors import DatasetError
+from divo_train.checkpoint import save_tensors
+from divo_train.config import FitConfig
+from divo_train.curves import draw_curves
+from divo_train.data.dataset import Dataset
+from divo_train.data.minari import load_minari
+from divo_train.data.training_set import training_set
+from divo_train.stages import Stage, run_stage, stages_of
+from divo_train.training import finished_tensors
+
+HEADLINE = {
+    "value": "value_loss", "selector": "q_loss", "diffusion": "diffusion_loss", "actor": "actor_regression",
+    "cloning": "cloning_loss",
+}  # fmt: skip
+"""The one metric that each stage's progress bar shows."""
+
+_progress_queue: Queue[tuple[str, int, dict[str, float]]] | None = None
+
+
+def fit(config: FitConfig, console: Console) -> Path:
+    """Train what `config` asks for and return the run folder.
+
+    Raises:
+        DatasetError: If the dataset is missing, damaged, or not the one this run began with.
+        DivergedError: If a loss becomes NaN.
+    """
+    dataset = load_minari(Path(config.dataset))
+    folder = Path(config.out)
+    begin_run(folder, config, dataset)
+    console.print(f"{dataset!r} -> {folder}")
+    stages = stages_of(config)
+    context = multiprocessing.get_context("spawn")
+    queue: Queue[tuple[str, int, dict[str, float]]] = context.Queue()
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with (
+        Progress(*columns, console=console) as progress,
+        ProcessPoolExecutor(config.workers, context, initializer=_join_progress, initargs=(queue,)) as pool,
+    ):
+        bars = {stage.name: progress.add_task(stage.name, total=stage.updates(config), note="") for stage in stages}
+        try:
+            _run_all(stages, config, pool, lambda: _show(queue, progress, bars))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+    save_tensors(folder / "policy.safetensors", gather_weights(config, dataset), _metadata(config, dataset))
+    draw_curves(folder, [stage.name for stage in stages])
+    return folder
+
+
+def begin_run(folder: Path, config: FitConfig, dataset: Dataset) -> None:
+    """Write down what the run is made from, and refuse to go on with other data.
+
+    Raises:
+        DatasetError: If the folder holds a run on another dataset.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "dataset.json"
+    digest = dataset.digest or f"{len(dataset)} transitions"
+    if path.exists() and json.loads(path.read_text())["digest"] != digest:
+        raise DatasetError(
+            "The run was begun with another dataset.", where=str(folder), got=digest,
+            expected=json.loads(path.read_text())["digest"], fix="Choose another --out, or delete the run folder.",
+        )  # fmt: skip
+    path.write_text(json.dumps({"name": dataset.name, "digest": digest, "transitions": len(dataset)}, indent=1) + "\n")
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+    (folder / "contract.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(dataset.contract), sort_keys=False))
+
+
+def gather_weights(config: FitConfig, dataset: Dataset) -> dict[str, Tensor]:
+    """Return the networks that policies and exports are made of, from the stages' checkpoints."""
+    wanted = {
+        "diffusion": {"average.": "denoiser."},
+        "actor": {"actor.": "actor."},
+        "selector": {"q.": "q_networks.", "value.": "value."},
+        "cloning": {"policy.": "cloning."},
+    }
+    normalizer = training_set(dataset, "cpu").normalizer
+    weights = {f"normalizer.{key}": tensor for key, tensor in normalizer.state_dict().items()}
+    for stage in stages_of(config):
+        tensors = finished_tensors(Path(config.out), stage.name, stage.updates(config)) or {}
+        for old, new in wanted.get(stage.name, {}).items():
+            weights |= {new + key.removeprefix(old): t for key, t in tensors.items() if key.startswith(old)}
+    return weights
+
+
+def _run_all(stages: tuple[Stage, ...], config: FitConfig, pool: ProcessPoolExecutor, show: Callable[[], None]) -> None:
+    """Start each stage as soon as what it needs is finished and a process is free."""
+    waiting, running, finished = list(stages), dict[Future[None], str](), set[str]()
+    while waiting or running:
+        for stage in list(waiting):
+            if len(running) < config.workers and finished.issuperset(stage.needs):
+                waiting.remove(stage)
+                running[pool.submit(_work, stage.name, config)] = stage.name
+        done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+        show()
+        for future in done:
+            finished.add(running.pop(future))
+            future.result()
+
+
+def _join_progress(queue: Queue[tuple[str, int, dict[str, float]]]) -> None:
+    global _progress_queue
+    _progress_queue = queue
+
+
+def _work(stage: str, config: FitConfig) -> None:
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        if _progress_queue is not None:
+            _progress_queue.put((stage, step, dict(metrics)))
+
+    run_stage(stage, config, report)
+
+
+def _show(queue: Queue[tuple[str, int, dict[str, float]]], progress: Progress, bars: Mapping[str, TaskID]) -> None:
+    while True:
+        try:
+            stage, step, metrics = queue.get_nowait()
+        except Empty:
+            return
+        note = f"{HEADLINE[stage]} {metrics[HEADLINE[stage]]:.4f}"
+        progress.update(bars[stage], completed=step, note=note)
+
+
+def _metadata(config: FitConfig, dataset: Dataset) -> dict[str, str]:
+    contract = yaml.safe_dump(msgspec.to_builtins(dataset.contract), sort_keys=False)
+    return {"contract": contract, "config": json.dumps(dataclasses.asdict(config)), "dataset": dataset.name, "dataset_digest": dataset.digest}
+

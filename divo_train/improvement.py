@@ -1,0 +1,132 @@
+"""Advantage-filtered policy improvement (ADPO): sampled actions that the critic finds good guide a one-step actor.
+
+The Q gradient never crosses the sampler: candidates are drawn once, filtered, and used as targets. The actor takes
+noise and answers for each noise with the good candidate nearest to what the sampler made of the same noise, so that
+it keeps the modes apart; a deterministic actor pulled to the best candidate would average or overrate them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from divo_train.config import FitConfig
+from divo_train.data.training_set import TrainingSet
+from divo_train.diffusion import draw_actions
+from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value
+from divo_train.randomness import stream
+
+Metrics = dict[str, Tensor]
+
+
+def filter_candidates(candidates: Tensor, advantage: Tensor, own: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """Pick each row's target: among its `keep` best candidates, the one nearest to its own.
+
+    Args:
+        candidates: (B, N, act_dim) sampled actions.
+        advantage: (B, N) of each.
+        own: (B,) number of the candidate that was made from the noise the actor will be given.
+        keep: How many of the best may become the target, 1..N.
+
+    Returns:
+        (B, act_dim) targets and (B,) their advantages.
+
+    Source: DIVO's dynamic filter of sampled actions by return potential (arXiv 2511.08922, abstract); pairing by noise
+    is our choice.
+    """
+    rows = torch.arange(len(candidates), device=candidates.device)
+    best = advantage.topk(keep, dim=1).indices
+    good = candidates[rows.unsqueeze(1), best]
+    distance = (good - candidates[rows, own].unsqueeze(1)).square().sum(dim=-1)
+    chosen = best[rows, distance.argmin(dim=1)]
+    return candidates[rows, chosen], advantage[rows, chosen]
+
+
+def actor_loss(
+    actor: OneStepActor,
+    q_networks: QEnsemble,
+    observation: Tensor,
+    noise: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    q_weight: float,
+) -> tuple[Tensor, Metrics]:
+    """Regress to the filtered target, and optionally climb Q.
+
+    Args:
+        actor: One-step actor.
+        q_networks: Critic; frozen.
+        observation: (B, obs_dim) normalised.
+        noise: (B, act_dim) the noise that belongs to `target`.
+        target: (B, act_dim) filtered candidate.
+        weight: (B,) 1 where the target's advantage is positive, less elsewhere.
+        q_weight: Weight of -Q / mean|Q|; 0 leaves the critic's choice to the filter alone.
+
+    Source: A2PR's masked TD3+BC objective (arXiv:2405.19909), of which DIVO is the diffusion form.
+    """
+    action = actor(observation, noise)
+    regression = (weight * (action - target).square().mean(dim=-1)).sum() / weight.sum()
+    loss, metrics = regression, {"actor_regression": regression}
+    if q_weight > 0:
+        q = q_networks(observation, action).mean(dim=0)
+        loss = loss - q_weight * q.mean() / q.abs().mean().detach()
+        metrics["actor_q"] = q.mean()
+    return loss, metrics
+
+
+class ActorLearner:
+    """Trains the one-step actor on candidates that are drawn and scored once."""
+
+    def __init__(
+        self, data: TrainingSet, config: FitConfig, name: str, denoiser: Denoiser, q_networks: QEnsemble, value: Value
+    ) -> None:
+        contract, network = data.contract, config.network
+        actor = OneStepActor(contract.observation_size, contract.action_size, network.width, network.depth)
+        self.networks = nn.ModuleDict({"actor": actor}).to(data.device)
+        self._data, self._config, self._name, self._q = data, config, name, q_networks
+        self._noise, self._candidates, self._advantage = draw_candidates(data, config, denoiser, q_networks, value)
+
+    def update(self, step: int) -> tuple[Tensor, Metrics]:
+        """Return the loss of one batch, and its metrics."""
+        data, settings = self._data, self._config.actor
+        generator = stream(self._config.seed, self._name, step)
+        picked = data.draw(self._config.optimizer.batch_size, generator)
+        own = torch.randint(settings.cached_candidates, (len(picked),), generator=generator).to(data.device)
+        target, advantage = filter_candidates(self._candidates[picked], self._advantage[picked], own, settings.keep)
+        weight = torch.where(advantage > 0, 1.0, settings.low_weight)
+        loss, metrics = actor_loss(
+            self.networks["actor"],  # type: ignore[arg-type]
+            self._q,
+            data.observations[data.rows[picked]],
+            self._noise[picked, own],
+            target,
+            weight,
+            settings.q_weight,
+        )
+        return loss, {**metrics, "filtered_positive": (advantage > 0).float().mean()}
+
+    def after_step(self) -> None:
+        """Nothing follows the actor."""
+
+
+@torch.no_grad()
+def draw_candidates(
+    data: TrainingSet, config: FitConfig, denoiser: Denoiser, q_networks: QEnsemble, value: Value, batch: int = 4096
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw and score candidates for every logged state.
+
+    Returns:
+        (transitions, N, act_dim) noise, the same of actions, and (transitions, N) advantages mean_j Q_j(s, a) - V(s).
+    """
+    count, per_state, size = len(data.rows), config.actor.cached_candidates, data.actions.shape[1]
+    noise = torch.randn(count, per_state, size, generator=stream(config.seed, "candidates")).to(data.device)
+    actions, advantages = torch.empty_like(noise), torch.empty(noise.shape[:2], device=data.device)
+    for rows, z, out, score in zip(
+        data.rows.split(batch), noise.split(batch), actions.split(batch), advantages.split(batch), strict=True
+    ):
+        observation = data.observations[rows]
+        out.copy_(draw_actions(denoiser, observation, z, config.sampler))
+        repeated = observation.repeat_interleave(per_state, dim=0)
+        q = q_networks(repeated, out.flatten(0, 1)).mean(dim=0).view(-1, per_state)
+        score.copy_(q - value(observation).unsqueeze(1))
+    return noise, actions, advantages

@@ -1,0 +1,166 @@
+"""The networks: small, SiLU, and shaped for deployment.
+
+SiLU and not the literature's Mish: at run time Mish costs about five times more. The first layer of the denoiser and
+of the actor is split by input, so that the observation's share is computed once for all candidates and steps and the
+noise level's share becomes a constant of the exported graph.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Normalizer(nn.Module):
+    """Observations to zero mean and unit variance, measured on the dataset."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """(..., obs_dim) -> (..., obs_dim); values far off the data are cut at 10 standard deviations."""
+        return ((observation - self.mean) / self.std).clamp(-10, 10)
+
+
+class Trunk(nn.Module):
+    """Hidden layers after a first layer that somebody else has computed."""
+
+    def __init__(self, width: int, depth: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., width) before its activation -> (..., outputs)."""
+        hidden = functional.silu(hidden)
+        for layer in self.layers:
+            hidden = functional.silu(layer(hidden))
+        out: Tensor = self.head(hidden)
+        return out
+
+
+class Regressor(nn.Module):
+    """Deterministic policy: observation to action in [-1, 1]."""
+
+    def __init__(self, observation: int, action: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.observation_in = nn.Linear(observation, width)
+        self.trunk = Trunk(width, depth, action)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """(B, obs_dim) -> (B, act_dim)."""
+        return torch.tanh(self.trunk(self.observation_in(observation)))
+
+
+class OneStepActor(nn.Module):
+    """Distilled policy: observation and noise to action in [-1, 1], in one evaluation."""
+
+    def __init__(self, observation: int, action: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.observation_in = nn.Linear(observation, width)
+        self.noise_in = nn.Linear(action, width, bias=False)
+        self.trunk = Trunk(width, depth, action)
+
+    def forward(self, observation: Tensor, noise: Tensor) -> Tensor:
+        """(..., obs_dim), (..., act_dim) standard normal -> (..., act_dim)."""
+        return torch.tanh(self.trunk(self.observation_in(observation) + self.noise_in(noise)))
+
+
+class Denoiser(nn.Module):
+    """Expected clean action given a noisy one: D of Karras et al. 2022 (arXiv:2206.00364), eq. 7.
+
+    Args:
+        sigma_data: Standard deviation of the scaled actions; centres the preconditioning.
+    """
+
+    sigma_data: Tensor
+    frequencies: Tensor
+
+    def __init__(self, observation: int, action: int, width: int, depth: int, sigma_data: float) -> None:
+        super().__init__()
+        self.register_buffer("sigma_data", torch.tensor(sigma_data))
+        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(100.0), 8)))
+        self.level_embedding = nn.Sequential(nn.Linear(16, 32), nn.SiLU())
+        self.level_in = nn.Linear(32, width, bias=False)
+        self.observation_in = nn.Linear(observation, width)
+        self.action_in = nn.Linear(action, width, bias=False)
+        self.trunk = Trunk(width, depth, action)
+
+    def level_share(self, sigma: Tensor) -> Tensor:
+        """(...,) noise level -> (..., width), the level's share of the first layer."""
+        phase = (sigma.log() / 4).unsqueeze(-1) * self.frequencies
+        share: Tensor = self.level_in(self.level_embedding(torch.cat([phase.sin(), phase.cos()], dim=-1)))
+        return share
+
+    def forward(self, noisy: Tensor, sigma: Tensor, observation: Tensor) -> Tensor:
+        """(..., act_dim), (...,), (..., obs_dim) -> (..., act_dim) denoised."""
+        return self.denoise(noisy, sigma, self.level_share(sigma) + self.observation_in(observation))
+
+    def denoise(self, noisy: Tensor, sigma: Tensor, shares: Tensor) -> Tensor:
+        """Denoise with the first layer's level and observation shares already summed, (..., width)."""
+        sigma = sigma.unsqueeze(-1)
+        total = sigma.square() + self.sigma_data.square()
+        raw = self.trunk(self.action_in(noisy * total.rsqrt()) + shares)
+        return self.sigma_data.square() / total * noisy + sigma * self.sigma_data * total.rsqrt() * raw
+
+
+class LayerNormMlp(nn.Module):
+    """Several members of one network, evaluated together; LayerNorm keeps values off the data tame."""
+
+    def __init__(self, inputs: int, width: int, depth: int, members: int) -> None:
+        super().__init__()
+        sizes = [inputs, *[width] * depth, 1]
+        self.weights = nn.ParameterList(_uniform((members, a, b), a) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.biases = nn.ParameterList(_uniform((members, 1, b), a) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.scales = nn.ParameterList(nn.Parameter(torch.ones(members, 1, width)) for _ in range(depth))
+        self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(members, 1, width)) for _ in range(depth))
+        self.members = members
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs) -> (members, B)."""
+        hidden = x.expand(self.members, *x.shape)
+        for layer in range(len(self.scales)):
+            hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
+            hidden = functional.layer_norm(hidden, hidden.shape[-1:])
+            hidden = functional.silu(torch.addcmul(self.shifts[layer], hidden, self.scales[layer]))
+        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1]).squeeze(-1)
+
+
+class QEnsemble(nn.Module):
+    """Q(s, a) of every member."""
+
+    def __init__(self, observation: int, action: int, width: int, depth: int, members: int) -> None:
+        super().__init__()
+        self.net = LayerNormMlp(observation + action, width, depth, members)
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """(B, obs_dim), (B, act_dim) -> (members, B)."""
+        out: Tensor = self.net(torch.cat([observation, action], dim=-1))
+        return out
+
+
+class Value(nn.Module):
+    """V(s)."""
+
+    def __init__(self, observation: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.net = LayerNormMlp(observation, width, depth, members=1)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """(B, obs_dim) -> (B,)."""
+        out: Tensor = self.net(observation)[0]
+        return out
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:
+    """The initialisation that nn.Linear uses, for all members."""
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))

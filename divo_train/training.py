@@ -1,0 +1,93 @@
+"""The training loop, the same for every learner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from divo_runtime.errors import DivoError
+from divo_train.checkpoint import load_tensors, network_tensors, restore_training_state, save_tensors, training_state
+from divo_train.config import FitConfig, OptimizerConfig
+from divo_train.metrics import MetricsLog
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class Learner(Protocol):
+    """Something that learns by gradient steps."""
+
+    networks: nn.ModuleDict
+
+    def update(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of step number `step` (from 1), and its metrics."""
+
+    def after_step(self) -> None:
+        """Do what follows an optimiser step, such as moving target networks."""
+
+
+class DivergedError(DivoError):
+    """A loss is no longer finite."""
+
+
+def train(learner: Learner, updates: int, config: FitConfig, stage: str, report: Report) -> dict[str, Tensor]:
+    """Run a learner to its last update and return its networks' tensors; goes on from the newest checkpoint.
+
+    Raises:
+        DivergedError: If a loss becomes NaN or infinite; the last checkpoint stays.
+    """
+    folder = Path(config.out)
+    path = checkpoint_path(folder, stage)
+    trainable = [parameter for parameter in learner.networks.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trainable, lr=config.optimizer.learning_rate, fused=True)
+    done = 0
+    if path.exists():
+        tensors, metadata = load_tensors(path)
+        restore_training_state(tensors, learner.networks, optimizer)
+        done = int(metadata["step"])
+    with MetricsLog(folder, stage, done) as log:
+        for step in range(done + 1, updates + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, updates, config.optimizer)
+            loss, metrics = learner.update(step)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            learner.after_step()
+            if step % config.log_every == 0 or step == updates:
+                row = {name: float(value.detach()) for name, value in metrics.items()}
+                if not math.isfinite(sum(row.values())):
+                    raise DivergedError(
+                        "Training diverged.", where=f"stage '{stage}', step {step}", got=str(row),
+                        fix="Lower --optimizer.learning-rate; check the reward scale of the data.",
+                    )  # fmt: skip
+                log.write(step, row)
+                report(step, row)
+            if step % config.checkpoint_every == 0 or step == updates:
+                save_tensors(path, training_state(learner.networks, optimizer), {"step": step, "updates": updates})
+    return network_tensors(load_tensors(path)[0])
+
+
+def learning_rate(step: int, updates: int, config: OptimizerConfig) -> float:
+    """Cosine decay from the full rate at step 1 to the final fraction at the last step."""
+    progress = (step - 1) / max(1, updates - 1)
+    factor = config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * factor
+
+
+def checkpoint_path(folder: Path, stage: str) -> Path:
+    """Return where a stage keeps its newest checkpoint."""
+    return folder / "checkpoints" / f"{stage}.safetensors"
+
+
+def finished_tensors(folder: Path, stage: str, updates: int) -> dict[str, Tensor] | None:
+    """Return the networks of a finished stage, or None if it has work left."""
+    path = checkpoint_path(folder, stage)
+    if not path.exists():
+        return None
+    tensors, metadata = load_tensors(path)
+    return network_tensors(tensors) if int(metadata["step"]) >= updates else None

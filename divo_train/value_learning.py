@@ -1,0 +1,107 @@
+"""Value learning: an ensemble of Q and an expectile V, from logged actions alone.
+
+Implicit Q-learning (Kostrikov et al. 2021, arXiv:2110.06169) with n-step backups: no action outside the data is ever
+evaluated, so the labels do not chase a moving actor. `docs/algorithm.md` says why this and not TD3's critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from divo_train.averaging import averaged_copy, follow
+from divo_train.config import FitConfig
+from divo_train.data.nstep import multi_step_backups
+from divo_train.data.training_set import TrainingSet
+from divo_train.networks import QEnsemble, Value
+from divo_train.randomness import stream
+
+Metrics = dict[str, Tensor]
+
+
+def value_loss(value: Value, q: Tensor, observation: Tensor, expectile: float) -> tuple[Tensor, Metrics]:
+    """Pull V(s) to the expectile of Q(s, a) over logged actions.
+
+    Args:
+        value: V.
+        q: (B,) target networks' Q of the logged actions.
+        observation: (B, obs_dim) normalised.
+        expectile: 0.5 is the mean; towards 1 the best logged action.
+
+    Source: IQL, eq. 5: E[|expectile - 1(u < 0)| u^2], u = Q(s, a) - V(s).
+    """
+    v = value(observation)
+    error = q - v
+    loss = (torch.where(error < 0, 1 - expectile, expectile) * error.square()).mean()
+    return loss, {"value_loss": loss, "v": v.mean(), "advantage_std": error.std()}
+
+
+def q_loss(q_networks: QEnsemble, observation: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:
+    """Pull every member's Q(s, a) to the n-step target R_n + discount^n V(s_n).
+
+    Args:
+        q_networks: Q ensemble.
+        observation: (B, obs_dim) normalised.
+        action: (B, act_dim) in [-1, 1].
+        target: (B,) no gradient.
+
+    Source: IQL, eq. 6, with the n-step return of Sutton and Barto 2018, eq. 7.1.
+    """
+    q = q_networks(observation, action)
+    loss = (q - target).square().mean(dim=1).sum()
+    return loss, {"q_loss": loss / len(q), "q": q.mean(), "q_disagreement": q.std(dim=0).mean()}
+
+
+class ValueLearner:
+    """Trains Q and V of one critic. Rewards are scaled so that the largest return in the data is about 1."""
+
+    def __init__(self, data: TrainingSet, config: FitConfig, name: str) -> None:
+        sizes = data.contract.observation_size, data.contract.action_size
+        width, depth = config.network.width, config.network.depth
+        q_networks = QEnsemble(*sizes, width, depth, config.value.members)
+        self.networks = nn.ModuleDict(
+            {"q": q_networks, "q_target": averaged_copy(q_networks), "value": Value(sizes[0], width, depth)}
+        ).to(data.device)
+        self._data, self._config, self._name = data, config, name
+        steps = max(1, round(config.value.backup_s * data.contract.rate_hz))
+        backups = multi_step_backups(data.dataset, steps, config.value.discount)
+        scale = reward_scale(data, config.value.discount)
+        self._returns = torch.from_numpy(backups.returns * scale).to(data.device)
+        self._discounts = torch.from_numpy(backups.discounts).to(data.device)
+        self._final_rows = torch.from_numpy(backups.rows).to(data.device)
+
+    def update(self, step: int) -> tuple[Tensor, Metrics]:
+        """Return the loss of one batch, and its metrics."""
+        q_networks, q_target, value = self.networks["q"], self.networks["q_target"], self.networks["value"]
+        data, settings = self._data, self._config.value
+        picked = data.draw(self._config.optimizer.batch_size, stream(self._config.seed, self._name, step))
+        observation, action = data.observations[data.rows[picked]], data.actions[picked]
+        with torch.no_grad():
+            target = self._returns[picked] + self._discounts[picked] * value(data.observations[self._final_rows[picked]])
+            logged_q = q_target(observation, action).mean(dim=0)
+        v_loss, v_metrics = value_loss(value, logged_q, observation, settings.expectile)
+        loss, q_metrics = q_loss(q_networks, observation, action, target)
+        return v_loss + loss, {**v_metrics, **q_metrics}
+
+    def after_step(self) -> None:
+        """Let the target networks follow."""
+        follow(self.networks["q_target"], self.networks["q"], self._config.value.target_rate)
+
+
+def reward_scale(data: TrainingSet, discount: float) -> float:
+    """Return 1 / the largest absolute discounted return of the dataset."""
+    longest = max(1, int(data.dataset.contract.rate_hz * 60))
+    whole = multi_step_backups(data.dataset, min(longest, len(data.dataset)), discount)
+    return float(1 / max(abs(whole.returns).max(), 1e-6))
+
+
+def load_critic(tensors: Mapping[str, Tensor], data: TrainingSet, config: FitConfig) -> tuple[QEnsemble, Value]:
+    """Rebuild the Q and V that a `ValueLearner` has trained."""
+    sizes = data.contract.observation_size, data.contract.action_size
+    width, depth = config.network.width, config.network.depth
+    networks = nn.ModuleDict({"q": QEnsemble(*sizes, width, depth, config.value.members), "value": Value(sizes[0], width, depth)})
+    networks.load_state_dict({key: tensor for key, tensor in tensors.items() if not key.startswith("q_target.")})
+    networks.to(data.device).requires_grad_(False)
+    return networks["q"], networks["value"]  # type: ignore[return-value]

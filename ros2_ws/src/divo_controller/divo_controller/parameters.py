@@ -1,0 +1,121 @@
+"""The node's parameters: one frozen dataclass from which declaration, checking and `--help` are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def _parameter(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    fixed: bool = True,
+) -> Any:
+    """Describe one parameter; `fixed` ones can only be given at the start of the node."""
+    about = {"description": description, "low": low, "high": high, "choices": choices, "fixed": fixed}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Everything the node can be told. What the robot needs stands in the bundle's contract instead."""
+
+    bundle: str = _parameter("", "Bundle folder to run, as written by `make export`.", fixed=False)
+    policy: str = _parameter(
+        "actor",
+        "actor: distilled, one network call; sampler: few-step diffusion with best-of-N choice.",
+        choices=("actor", "sampler"),
+        fixed=False,
+    )
+    autostart: bool = _parameter(False, "Configure at once, and activate as soon as every input is fresh.")
+    backend: str = _parameter("onnxruntime", "What runs the networks: a backend that the bundle supports.")
+    threads: int = _parameter(1, "Threads of the backend; more than one steals time from the control loop.", low=1, high=64)
+    seed: int = _parameter(0, "Seed of the sampler's noise.", low=0, high=2**31 - 1)
+    warmup_calls: int = _parameter(50, "Policy calls before the node counts as configured.", low=20, high=10_000)
+    realtime_priority: int = _parameter(
+        0, "SCHED_FIFO priority of the control thread, with locked memory; 0: normal scheduling.", low=0, high=98
+    )
+    cpu: int = _parameter(-1, "Core that the control thread is pinned to; -1: any.", low=-1, high=1023)
+    status_rate_hz: float = _parameter(10.0, "Rate of ~/status [Hz].", low=0.5, high=100.0)
+    frame_id: str = _parameter("base_link", "Frame of TwistStamped commands.")
+
+
+def check_parameter(name: str, value: Any) -> str:
+    """Return why `value` is refused for parameter `name`, or an empty string if it is accepted."""
+    known = {item.name: item for item in fields(Parameters)}
+    if name not in known:
+        return ""  # of ROS itself, such as use_sim_time
+    item = known[name]
+    kind = type(item.default)
+    if type(value) is not kind:
+        return f"'{name}' expects {kind.__name__}, got {value!r}"
+    about = item.metadata
+    if about["choices"] and value not in about["choices"]:
+        return f"'{name}' expects one of {', '.join(about['choices'])}, got '{value}'"
+    if about["low"] is not None and not about["low"] <= value <= about["high"]:
+        return f"'{name}' expects {about['low']} to {about['high']}, got {value}"
+    if name == "bundle" and value and not Path(value).is_dir():
+        return f"'{name}' expects an existing folder, got '{value}'"
+    return ""
+
+
+def declare_parameters(node: Any) -> None:
+    """Declare every parameter on a ROS node, with description, range and mutability.
+
+    Raises:
+        rclpy.exceptions.InvalidParameterValueException: If a given value is refused.
+        rclpy.exceptions.InvalidParameterTypeException: If a given value has another type.
+    """
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    for item in fields(Parameters):
+        about = item.metadata
+        descriptor = ParameterDescriptor(
+            description=about["description"],
+            additional_constraints=f"one of {', '.join(about['choices'])}" if about["choices"] else "",
+            read_only=about["fixed"],
+        )
+        if about["low"] is not None:
+            if isinstance(item.default, float):
+                limits = FloatingPointRange(from_value=about["low"], to_value=about["high"])
+                descriptor.floating_point_range = [limits]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=about["low"], to_value=about["high"], step=1)]
+        node.declare_parameter(item.name, item.default, descriptor)
+
+
+def read_parameters(node: Any) -> Parameters:
+    """Return the current values of a ROS node's parameters."""
+    return Parameters(**{item.name: node.get_parameter(item.name).value for item in fields(Parameters)})
+
+
+def parse_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Turn command line texts into parameter values.
+
+    Raises:
+        ValueError: Naming the parameter, what was got and what is expected.
+    """
+    known = {item.name: item for item in fields(Parameters)}
+    values: dict[str, Any] = {}
+    for name, text in arguments.items():
+        values[name] = _parse_value(known[name], text)
+        if problem := check_parameter(name, values[name]):
+            raise ValueError(problem)
+    return values
+
+
+def _parse_value(item: Field[Any], text: str) -> Any:
+    if isinstance(item.default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"'{item.name}' expects true or false, got '{text}'")
+        return text.lower() == "true"
+    try:
+        return type(item.default)(text)
+    except ValueError as error:
+        raise ValueError(f"'{item.name}' expects {type(item.default).__name__}, got '{text}'") from error

@@ -1,0 +1,18 @@
+"""Fixtures that more than one package's tests use."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def write_tiny_bundle() -> Callable[..., Path]:
+    """Return `tests/tiny_bundle.py`'s `write_tiny_bundle(folder, contract, action, ...)`."""
+    spec = importlib.util.spec_from_file_location("tiny_bundle", Path(__file__).with_name("tiny_bundle.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.write_tiny_bundle
