@@ -37,7 +37,7 @@ def check_backend(backend: Backend, rng: np.random.Generator) -> None:
     first = backend.run(feeds)
     _demand_outputs(first, backend.outputs)
     kept = {name: array.copy() for name, array in first.items()}
-    second = backend.run(feeds)
+    second = {name: array.copy() for name, array in backend.run(feeds).items()}
     backend.run({name: array + 1 for name, array in feeds.items()})
     for name, array in kept.items():
         same = np.array_equal(array, second[name], equal_nan=True)

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 
 import numpy as np
 
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.gate import SafetyGate
+from divo_runtime.gate import MeasuredPosition, SafetyGate
 from divo_runtime.interfaces import Policy, PolicyAction
 from divo_runtime.observation import FloatArray, Measurement, Observation, ObservationBuilder
 
@@ -84,7 +83,7 @@ class Controller:
         self._action_size = contract.action_size
         self._blend_ns = contract.safety.blend_s * 1e9
         self._fault_after_ns = contract.safety.fault_after_ms * 1e6
-        self._measured = _MeasuredPosition(contract, self._builder) if self._gate.needs_position else None
+        self._measured = MeasuredPosition(contract, self._builder) if self._gate.needs_position else None
         self._mode = Mode.INACTIVE
         self._fault = ""
         self._sent = self._gate.start(np.zeros(self._action_size))
@@ -105,11 +104,11 @@ class Controller:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Counts since construction: `steps`, `holds`, `trips` (faults), `nonfinite`, `policy_errors`, `clips`.
+        """A snapshot of the counts: `steps`, `holds`, `trips` (faults), `nonfinite`, `policy_errors`, `clips`.
 
-        Every kind of clip has its own count too, such as `panda_joint2: velocity`.
+        They count since construction. Every kind of clip has its own count too, such as `panda_joint2: velocity`.
         """
-        return MappingProxyType(self._counters)
+        return dict(self._counters)
 
     def activate(self, now_ns: int, measurements: Measurements) -> tuple[str, ...]:
         """Start from the measured pose with zero authority.
@@ -282,22 +281,3 @@ class Controller:
         if self._blend_ns <= 0:
             return 1.0
         return min(max((now_ns - self._blend_start_ns) / self._blend_ns, 0.0), 1.0)
-
-
-class _MeasuredPosition:
-    """Finds the measured positions of the action's joints, and their age, in an observation."""
-
-    def __init__(self, contract: Contract, builder: ObservationBuilder) -> None:
-        term = contract.term(contract.safety.measured_position)
-        begin = builder.slice_of(term.name).start
-        self._columns = np.array([begin + term.joints.index(name) for name in contract.action.names])
-        self._term = contract.observation.index(term)
-
-    def read(self, observation: Observation) -> JointArray:
-        """Return (act_dim,) float64 positions in the order of the action's names."""
-        positions: JointArray = observation.vector[self._columns].astype(np.float64)
-        return positions
-
-    def age_s(self, observation: Observation) -> float:
-        """Return how old they are [s]."""
-        return observation.ages_ns[self._term] / 1e9

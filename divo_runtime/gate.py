@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
+from divo_runtime.observation import Observation, ObservationBuilder
 from divo_runtime.safety import brake_before_limits, clamp, decelerate, limit_change, stopping_speed
 
 ROUNDING = 1e-6
@@ -23,12 +24,14 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """A command and how fast it changes."""
+    """A command, how fast it changes, and what for."""
 
     command: JointArray
     """(act_dim,) position or velocity, as the contract's action kind says."""
     velocity: JointArray
     """(act_dim,) velocity that the command stands for [rad/s or m/s]; the command itself for velocity kinds."""
+    target: JointArray
+    """(act_dim,) what the command was on its way to [unit of the command]."""
 
 
 class SafetyGate:
@@ -58,9 +61,10 @@ class SafetyGate:
         """Return the motion of a robot at rest: its measured position (position kind), or zero velocity."""
         rest = np.zeros(len(self._names))
         if not self.commands_position:
-            return Motion(rest, rest)
+            return Motion(rest, rest, rest)
         assert measured is not None, "the contract promises a measured position for position commands"
-        return Motion(clamp(measured, self._lower, self._upper), rest)
+        pose = clamp(measured, self._lower, self._upper)
+        return Motion(pose, rest, pose)
 
     def outside(self, measured: JointArray | None) -> tuple[str, ...]:
         """Name the joints that stand too far outside their position limits to start position commands there.
@@ -108,49 +112,66 @@ class SafetyGate:
             *self._name(slow != inside, "velocity"),
             *self._name(velocity != slow, "acceleration"),
         )
-        return Motion(velocity, velocity), clips
+        return Motion(velocity, velocity, wanted), clips
 
     def rest(self, sent: Motion) -> Motion:
         """Return the next motion on the shortest way to a standstill; a motion at rest stays as it is."""
         velocity = decelerate(sent.velocity, self._acceleration, self._period_s)
         if not self.commands_position:
-            return Motion(velocity, velocity)
-        return self._moved(sent, velocity)
+            return Motion(velocity, velocity, velocity)
+        command = self._moved(sent.command, velocity)
+        return Motion(command, velocity, command)
 
     def _limit_position(self, wanted: JointArray, sent: Motion) -> tuple[Motion, tuple[str, ...]]:
         target = clamp(wanted, self._lower, self._upper)
-        way = target - sent.command
-        direct = way / self._period_s
-        too_fast = np.abs(direct) > self._velocity
-        too_sudden = np.abs(direct - sent.velocity) > self._velocity_step
-        # A target within reach is taken as it is. One out of reach is approached so that the command stops on it:
-        # otherwise the acceleration limit would make the command swing about the target for ever.
-        stopping = np.copysign(stopping_speed(np.abs(way), self._acceleration, self._period_s), way)
-        approach = np.where(too_fast | too_sudden, stopping, direct)
-        velocity = self._brake(approach, sent.command, np.zeros_like(way))
+        direct = (target - sent.command) / self._period_s
+        # The target's own motion, plus the speed that still stops on it over what was left undone last time. A command
+        # that has kept up takes the target as it is; one that has not does not swing about it.
+        behind = sent.target - sent.command
+        catching_up = np.copysign(stopping_speed(np.abs(behind), self._acceleration, self._period_s), behind)
+        approach = np.where(behind == 0.0, direct, (target - sent.target) / self._period_s + catching_up)
+        inside = self._brake(approach, sent.command, np.zeros_like(direct))
+        slow = clamp(inside, -self._velocity, self._velocity)
+        velocity = limit_change(slow, sent.velocity, self._velocity_step)
+        eased = np.abs(approach - direct) > ROUNDING * self._velocity
         clips = (
-            *self._name((target != wanted) | (velocity != approach), "position"),
-            *self._name(too_fast, "velocity"),
-            *self._name(too_sudden, "acceleration"),
+            *self._name((target != wanted) | (inside != approach), "position"),
+            *self._name(slow != inside, "velocity"),
+            *self._name((velocity != slow) | eased, "acceleration"),
         )
-        velocity = self._limit_velocity(velocity, sent)
-        moved = self._moved(sent, velocity)
-        exact = np.where(velocity == direct, target, moved.command)  # sent + (target - sent) is not always target
-        return Motion(exact, velocity), clips
-
-    def _limit_velocity(self, velocity: JointArray, sent: Motion) -> JointArray:
-        return limit_change(clamp(velocity, -self._velocity, self._velocity), sent.velocity, self._velocity_step)
+        command = self._moved(sent.command, velocity)
+        command = np.where(velocity == direct, target, command)  # sent + (target - sent) is not always target
+        return Motion(command, velocity, target), clips
 
     def _brake(self, velocity: JointArray, position: JointArray, travel: JointArray) -> JointArray:
         return brake_before_limits(
             velocity, position, travel, self._lower, self._upper, self._acceleration, self._period_s
         )
 
-    def _moved(self, sent: Motion, velocity: JointArray) -> Motion:
-        return Motion(clamp(sent.command + velocity * self._period_s, self._lower, self._upper), velocity)
+    def _moved(self, position: JointArray, velocity: JointArray) -> JointArray:
+        return clamp(position + velocity * self._period_s, self._lower, self._upper)
 
     def _name(self, flags: NDArray[np.bool_], what: str = "") -> tuple[str, ...]:
         if not flags.any():
             return ()
         names: Sequence[str] = [name for name, flag in zip(self._names, flags, strict=True) if flag]
         return tuple(f"{name}: {what}" if what else name for name in names)
+
+
+class MeasuredPosition:
+    """Finds the measured positions of the action's joints, and their age, in an observation."""
+
+    def __init__(self, contract: Contract, builder: ObservationBuilder) -> None:
+        term = contract.term(contract.safety.measured_position)
+        begin = builder.slice_of(term.name).start
+        self._columns = np.array([begin + term.joints.index(name) for name in contract.action.names])
+        self._term = contract.observation.index(term)
+
+    def read(self, observation: Observation) -> JointArray:
+        """Return (act_dim,) float64 positions in the order of the action's names."""
+        positions: JointArray = observation.vector[self._columns].astype(np.float64)
+        return positions
+
+    def age_s(self, observation: Observation) -> float:
+        """Return how old they are [s]."""
+        return observation.ages_ns[self._term] / 1e9

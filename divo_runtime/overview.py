@@ -38,7 +38,7 @@ def _task(bundle: Bundle) -> list[str]:
         f"environment  {contract.environment or 'none'}",
         f"rate         {contract.rate_hz:g} Hz, ages by {contract.clock} time",
         f"command      {contract.action.type} on '{contract.action.topic}' ({contract.action.kind})",
-        f"safety       full authority after {safety.blend_s:g} s, fault after {safety.fault_after_ms:g} ms without input",
+        f"safety       full authority after {safety.blend_s:g} s, fault after {safety.fault_after_ms:g} ms of bad data",
     ]
 
 

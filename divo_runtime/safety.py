@@ -75,4 +75,6 @@ def limit_change(value: JointArray, previous: JointArray, step: JointArray) -> J
 
 def decelerate(velocity: JointArray, acceleration: JointArray, period_s: float) -> JointArray:
     """Return (n,) velocity one period of full braking later; it ends at exactly 0 and never changes sign."""
-    return velocity - clamp(velocity, -acceleration * period_s, acceleration * period_s)
+    step = acceleration * period_s
+    left = velocity - clamp(velocity, -step, step)
+    return np.where(np.abs(left) < 1e-9 * step, 0.0, left)  # what rounding leaves is rest

@@ -83,7 +83,7 @@ def _explain(
         fix = f"Add '{missing.group(1)}:' here."
     else:
         value = _value_at(data, path)
-        got = got.replace("`", "") if path == () or value is None else repr(value)
+        got = got.replace("`", "") if value is None or isinstance(value, dict) else repr(value)
         choices = get_args(kind) if get_origin(kind := _type_at(record, path)) is Literal else ()
         expected = expected.removeprefix("Expected ").replace("`", "")
         expected = f"one of {', '.join(map(str, choices))}" if choices else expected

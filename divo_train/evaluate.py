@@ -38,18 +38,22 @@ class Episode:
     """Undiscounted sum of rewards."""
     steps: int
     """Control steps."""
+    path: tuple[tuple[float, ...], ...] = ()
+    """Tool position after each step [m], where the environment tells it."""
 
 
 def play_episode(environment: gymnasium.Env, policy: TorchPolicy, seed: int) -> Episode:
     """Play one episode; the environment and the policy's noise are functions of `seed`."""
     observation, info = environment.reset(seed=seed)
     rng = np.random.default_rng([seed, 1])
-    total, steps, over = 0.0, 0, False
+    total, over, path = 0.0, False, []
     while not over:
         action = policy.act(observation, draw_noise(policy, rng)).action
         observation, reward, terminated, truncated, info = environment.step(action)
-        total, steps, over = total + float(reward), steps + 1, terminated or truncated
-    return Episode(seed, bool(info["success"]), bool(info["collision_free"]), int(info["route"]), total, steps)
+        total, over = total + float(reward), terminated or truncated
+        path.append(tuple(round(float(x), 4) for x in info.get("tool_position", ())))
+    success, free, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
+    return Episode(seed, success, free, route, total, len(path), tuple(path))
 
 
 def evaluate(
@@ -111,13 +115,15 @@ def summarize(episodes: Sequence[Episode]) -> Summary:
 
 
 def write_evaluation(run: Path, kind: PolicyKind, episodes: Sequence[Episode]) -> Path:
-    """Write every episode as CSV and the summary as JSON beside it; return the summary's path."""
+    """Write every episode as CSV, and summary and paths as JSON beside it; return the JSON's path."""
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
+    names = [field.name for field in dataclasses.fields(Episode) if field.name != "path"]
     with (folder / f"{kind}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Episode)])
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(dataclasses.asdict(episode) for episode in episodes)
     path = folder / f"{kind}.json"
-    path.write_text(json.dumps(dataclasses.asdict(summarize(episodes)), indent=1) + "\n")
+    whole = {"summary": dataclasses.asdict(summarize(episodes)), "episodes": [dataclasses.asdict(e) for e in episodes]}
+    path.write_text(json.dumps(whole) + "\n")
     return path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,19 +9,17 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
-import msgspec
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from divo_runtime.errors import DatasetError
 from divo_train.checkpoint import save_tensors
 from divo_train.config import FitConfig
 from divo_train.curves import draw_curves
 from divo_train.data.dataset import Dataset
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import training_set
+from divo_train.run_folder import begin_run, run_metadata
 from divo_train.stages import Stage, run_stage, stages_of
 from divo_train.training import finished_tensors
 
@@ -63,28 +59,9 @@ def fit(config: FitConfig, console: Console) -> Path:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    save_tensors(folder / "policy.safetensors", gather_weights(config, dataset), _metadata(config, dataset))
+    save_tensors(folder / "policy.safetensors", gather_weights(config, dataset), run_metadata(config, dataset))
     draw_curves(folder, [stage.name for stage in stages])
     return folder
-
-
-def begin_run(folder: Path, config: FitConfig, dataset: Dataset) -> None:
-    """Write down what the run is made from, and refuse to go on with other data.
-
-    Raises:
-        DatasetError: If the folder holds a run on another dataset.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "dataset.json"
-    digest = dataset.digest or f"{len(dataset)} transitions"
-    if path.exists() and json.loads(path.read_text())["digest"] != digest:
-        raise DatasetError(
-            "The run was begun with another dataset.", where=str(folder), got=digest,
-            expected=json.loads(path.read_text())["digest"], fix="Choose another --out, or delete the run folder.",
-        )  # fmt: skip
-    path.write_text(json.dumps({"name": dataset.name, "digest": digest, "transitions": len(dataset)}, indent=1) + "\n")
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
-    (folder / "contract.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(dataset.contract), sort_keys=False))
 
 
 def gather_weights(config: FitConfig, dataset: Dataset) -> dict[str, Tensor]:
@@ -140,9 +117,3 @@ def _show(queue: Queue[tuple[str, int, dict[str, float]]], progress: Progress, b
             return
         note = f"{HEADLINE[stage]} {metrics[HEADLINE[stage]]:.4f}"
         progress.update(bars[stage], completed=step, note=note)
-
-
-def _metadata(config: FitConfig, dataset: Dataset) -> dict[str, str]:
-    contract = yaml.safe_dump(msgspec.to_builtins(dataset.contract), sort_keys=False)
-    return {"contract": contract, "config": json.dumps(dataclasses.asdict(config)), "dataset": dataset.name, "dataset_digest": dataset.digest}
-

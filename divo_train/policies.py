@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -111,7 +110,7 @@ def load_networks(run: Path) -> TrainedNetworks:
         )  # fmt: skip
     tensors, metadata = load_tensors(path)
     contract = parse_yaml(metadata["contract"], Contract, f"contract of {run}")
-    config = config_from(json.loads(metadata["config"]), FitConfig)
+    config = config_from(metadata["config"], FitConfig)
     sizes = contract.observation_size, contract.action_size
     width, depth = config.network.width, config.network.depth
     parts: dict[str, torch.nn.Module] = {

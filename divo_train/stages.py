@@ -26,6 +26,7 @@ from divo_train.data.training_set import TrainingSet, training_set
 from divo_train.diffusion import DiffusionLearner, load_denoiser
 from divo_train.improvement import ActorLearner
 from divo_train.randomness import stream
+from divo_train.run_folder import require_same_data
 from divo_train.training import Learner, Report, finished_tensors, train
 from divo_train.value_learning import ValueLearner, load_critic, reward_scale
 
@@ -90,7 +91,9 @@ def run_stage(name: str, config: FitConfig, report: Report) -> None:
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(config.device == "cpu")
     torch.manual_seed(stream(config.seed, name).initial_seed())  # initial weights
-    data = training_set(load_minari(Path(config.dataset)), config.device)
+    dataset = load_minari(Path(config.dataset))
+    require_same_data(Path(config.out), dataset)
+    data = training_set(dataset, config.device)
     updates = {other.name: other.updates(config) for other in STAGES}
     upstream = {need: finished_tensors(Path(config.out), need, updates[need]) or {} for need in stage.needs}
     train(stage.build(data, config, upstream), stage.updates(config), config, name, report)

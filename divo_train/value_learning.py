@@ -79,7 +79,8 @@ class ValueLearner:
         picked = data.draw(self._config.optimizer.batch_size, stream(self._config.seed, self._name, step))
         observation, action = data.observations[data.rows[picked]], data.actions[picked]
         with torch.no_grad():
-            target = self._returns[picked] + self._discounts[picked] * value(data.observations[self._final_rows[picked]])
+            following = value(data.observations[self._final_rows[picked]])
+            target = self._returns[picked] + self._discounts[picked] * following
             logged_q = q_target(observation, action).mean(dim=0)
         v_loss, v_metrics = value_loss(value, logged_q, observation, settings.expectile)
         loss, q_metrics = q_loss(q_networks, observation, action, target)

@@ -54,12 +54,10 @@ class CandidateCritic(nn.Module):
         hidden = torch.matmul(candidates, self.action_weight) + (
             torch.matmul(observation, self.observation_weight) + net.biases[0]
         )
-        for layer in range(len(net.scales)):
-            if layer:
-                hidden = torch.matmul(hidden, net.weights[layer]) + net.biases[layer]
-            hidden = functional.layer_norm(hidden, hidden.shape[-1:])
-            hidden = functional.silu(hidden * net.scales[layer] + net.shifts[layer])
-        return (torch.matmul(hidden, net.weights[-1]) + net.biases[-1]).squeeze(-1)
+        for weight, bias in zip(list(net.weights)[1:], list(net.biases)[1:], strict=True):
+            hidden = functional.relu(functional.layer_norm(hidden, hidden.shape[-1:]))
+            hidden = torch.matmul(hidden, weight) + bias
+        return hidden.squeeze(-1)
 
 
 class BestOf(nn.Module):

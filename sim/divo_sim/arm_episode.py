@@ -1,7 +1,8 @@
 """What happens in an episode of the arm task: success, contact, route, reward. Pure functions, no physics.
 
-Contact with the post does not end an episode and must never pay: beginning a contact costs half of what arriving
-brings, so that no way through the post beats the slowest clean way round (`tests/sim/test_arm_episode.py` has the sums).
+Contact with the post does not end an episode and must never pay: beginning a contact costs more than half of what
+arriving brings, so that no way through the post, however fast, beats the slowest clean way round it, discounted or not
+(`tests/sim/test_arm_episode.py` has the sums).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ GOAL_RADIUS_M = 0.04
 STEP_LIMIT = 120
 STEP_REWARD = -0.05
 SUCCESS_REWARD = 10.0
-CONTACT_BEGINS_REWARD = -5.0
+CONTACT_BEGINS_REWARD = -6.0
 CONTACT_LASTS_REWARD = -0.25
 
 INNER, UNDECIDED, OUTER = -1, 0, 1

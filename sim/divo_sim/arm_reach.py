@@ -24,7 +24,7 @@ from divo_sim.contracts import arm_reach_contract
 class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
     """Observation (23,) and action (7,) [rad/s] as the contract says; 20 Hz, at most 120 steps.
 
-    Reward: -0.05 per step, +10 on arriving within 4 cm of the goal (which alone terminates), -5 when contact with the
+    Reward: -0.05 per step, +10 on arriving within 4 cm of the goal (which alone terminates), -6 when contact with the
     post begins, -0.25 for each further step in contact.
 
     Args:
@@ -47,7 +47,9 @@ class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
         self.episode: Episode = begin_episode(self.scene.tool())
         """Where the present episode stands."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[FloatArray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
         """Begin an episode with a new post, goal and start posture.
 
         Args:
@@ -80,7 +82,7 @@ class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
         self.episode = after
         return self._observe(), step_reward(before, after), after.terminated, after.truncated, self._info()
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Return a picture (360, 480, 3) uint8 if the render mode asks for one."""
         return self.scene.render(self._camera) if self.render_mode == "rgb_array" else None
 

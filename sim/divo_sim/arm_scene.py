@@ -64,7 +64,7 @@ class ArmScene:
         """
         pybullet.restoreState(self._untouched, physicsClientId=self._client)
         self.goal, self.post = goal, post
-        self._place(self._post, post + (0.0, 0.0, POST_HEIGHT_M / 2))
+        self._place(self._post, post + np.array([0.0, 0.0, POST_HEIGHT_M / 2]))
         self._place(self._goal, goal)
         self.panda.reset(position)
 

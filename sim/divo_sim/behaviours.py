@@ -20,8 +20,8 @@ from divo_sim.panda import HOME_RAD, resolve_velocity
 
 INNER_VIA_M = ((-0.20, -0.13, 0.16), (-0.20, 0.13, 0.16))
 OUTER_VIA_M = ((0.19, -0.14, 0.16), (0.19, 0.14, 0.16))
-"""Way-points round the post, relative to the centre of its foot. The inner ones lie further off because the hand is wider than
-the fingers that the outer route swings past the post."""
+"""Way-points round the post, relative to the centre of its foot; as near as stays clean in at least 97 % of
+episodes (`benchmarks/expert_success.py`)."""
 CORNER_RADIUS_M = 0.06
 """A way-point counts as passed from here."""
 APPROACH_GAIN_PER_S = 6.0

@@ -46,7 +46,9 @@ class Camera:
             renderer=pybullet.ER_TINY_RENDERER,
             physicsClientId=client,
         )
-        fine = np.asarray(pixels, dtype=np.uint8).reshape(self.height, self.oversampling, self.width, self.oversampling, 4)
+        fine = np.asarray(pixels, dtype=np.uint8).reshape(
+            self.height, self.oversampling, self.width, self.oversampling, 4
+        )
         return fine[..., :3].mean(axis=(1, 3)).round().astype(np.uint8)
 
     def project(self, points: JointArray) -> JointArray:

@@ -30,8 +30,7 @@ COMMANDS: dict[str, Callable[[], type[Any]]] = {
     "collect": _collect,
     "render": _render,
 }
-"""Name -> loader of the command's dataclass. Commands that need ROS belong here too: only the one asked for is imported,
-except for `divo-sim --help`, which shows what can be imported."""
+"""Name -> loader of the command's dataclass. Only the command asked for is imported, all of them for `--help`."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(INTERRUPTED) from interrupt
 
 
-def _commands(arguments: list[str]) -> dict[str, type[Any]]:
+def _commands(arguments: list[str]) -> dict[str, Callable[..., Any]]:
     asked = arguments[0] if arguments else ""
     names = [asked] if asked in COMMANDS else list(COMMANDS)
     return {name: COMMANDS[name]() for name in names}

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,7 +91,7 @@ class _Supply:
     def wants_more(self) -> bool:
         """Whether chunks on order will probably not be enough. Until one is seen, a chunk may be as big as can be."""
         largest = CHUNK_EPISODES * arm_episode.STEP_LIMIT
-        size = np.mean(list(self.sizes.values())) if self.sizes else largest
+        size = sum(self.sizes.values()) / len(self.sizes) if self.sizes else largest
         return sum(self.sizes.values()) + (self.asked - len(self.sizes)) * size < self.target
 
 
@@ -170,8 +169,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     Spawned, not forked: a forked physics client would be shared.
     """
     # Ctrl-C reaches every process of a terminal; the workers leave it to this one and finish their chunk.
-    ignore_interrupt = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupt)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     try:
         yield pool
     finally:

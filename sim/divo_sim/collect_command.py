@@ -10,7 +10,7 @@ from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
@@ -30,7 +30,7 @@ class CollectCommand:
     task: Literal["arm_reach"] = "arm_reach"
     """Simulated task."""
     mixture: Mixture = "mixed-25"
-    """Which behaviours: `mixed-p` has p percent clean transitions, the rest is poor; `medium` is sloppy, `random` aimless."""
+    """Behaviours: `mixed-p` has p percent clean transitions and the rest poor; `medium` is sloppy, `random` aimless."""
     transitions: int = 100_000
     """Number of transitions; a few more come, since episodes are kept whole."""
     seed: int = 0
@@ -62,8 +62,8 @@ class CollectCommand:
             def report(progress: Progress) -> None:
                 elapsed_s = bar.tasks[line].elapsed or 1e-9
                 note = (
-                    f"{progress.transitions / elapsed_s:,.0f} transitions/s "
-                    f"{progress.episodes / elapsed_s:.0f} episodes/s "
+                    f"{progress.transitions:,} at {progress.transitions / elapsed_s:,.0f}/s  "
+                    f"{progress.episodes / elapsed_s:.0f} episodes/s  "
                     f"success {progress.successes / progress.episodes:.0%}"
                 )
                 bar.update(line, completed=progress.transitions, note=note)
@@ -78,17 +78,21 @@ class CollectCommand:
 def _bar(console: Console) -> ProgressBar:
     return ProgressBar(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         TaskProgressColumn(),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
     )
 
 
 def _table(metadata: dict[str, object]) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=f"{metadata['dataset_id']}: {metadata['total_steps']:,} transitions")
+    table = Table(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        title=f"{metadata['dataset_id']}: {metadata['total_steps']:,} transitions",
+    )
     for heading in ("behaviour", "transitions", "share", "episodes", "success", "no contact", "return", "steps"):
         table.add_column(heading, justify="left" if heading == "behaviour" else "right")
     statistics = metadata["statistics"]

@@ -1,6 +1,6 @@
 """Writes episodes in Minari's layout with h5py alone, so that collecting needs neither minari nor jax.
 
-Source of the layout: Minari 0.5.4, https://minari.farama.org; `tests/sim/test_dataset.py` opens a written dataset with it.
+Source of the layout: Minari 0.5.4, https://minari.farama.org; `tests/sim/test_dataset.py` opens what is written here.
 """
 
 from __future__ import annotations

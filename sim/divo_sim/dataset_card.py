@@ -18,7 +18,8 @@ from divo_sim.rollout import Rollout
 def describe_dataset(dataset_id: str, recipe: Mapping[str, Any], episodes: Sequence[Rollout]) -> dict[str, Any]:
     """Return the metadata of a dataset, in Minari's keys and some of our own.
 
-    Ours are `recipe`, `behaviours` (the meaning of `infos/behaviour`), `statistics` per behaviour, and `contract` (its YAML).
+    Ours are `recipe`, `behaviours` (the meaning of `infos/behaviour`), `statistics` per behaviour, and `contract`
+    (its YAML text).
     """
     environment = gymnasium.make(ARM_REACH_ID)
     try:
@@ -44,11 +45,11 @@ def describe_dataset(dataset_id: str, recipe: Mapping[str, Any], episodes: Seque
 
 
 def _statistics(episodes: Sequence[Rollout]) -> dict[str, dict[str, float]]:
-    labels = np.array([episode.infos["behaviour"][0] for episode in episodes])
+    labels = [int(episode.infos["behaviour"][0]) for episode in episodes]
     total = sum(map(len, episodes))
     statistics = {}
     for label, name in enumerate(BEHAVIOURS):
-        mine = [episodes[index] for index in np.flatnonzero(labels == label)]
+        mine = [episode for episode, its_label in zip(episodes, labels, strict=True) if its_label == label]
         if mine:
             success = np.array([episode.infos["success"][-1] for episode in mine])
             clean = np.array([not episode.infos["contact"].any() for episode in mine])

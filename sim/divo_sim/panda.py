@@ -1,7 +1,7 @@
 """The Franka Panda of pybullet_data, driven by joint velocities.
 
-Joints are known by their URDF names. The tool is the point between the finger tips (link `panda_grasptarget`); its frame
-of reference is the arm's base, which stands at the world's origin. Inertias and efforts are the URDF's, not calibrated.
+Joints are known by their URDF names. The tool is the point between the finger tips (link `panda_grasptarget`), given in
+the frame of the arm's base, which stands at the world's origin. Inertias and efforts are the URDF's, not calibrated.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Panda:
 
     def tool_pose(self) -> tuple[Vector, tuple[float, float, float, float]]:
         """Return the tool's position [m] and orientation (x, y, z, w)."""
-        state = pybullet.getLinkState(self.body, self._tool, computeForwardKinematics=True, physicsClientId=self._client)
+        state = pybullet.getLinkState(
+            self.body, self._tool, computeForwardKinematics=True, physicsClientId=self._client
+        )
         return state[4], state[5]
 
     def tool_jacobian(self) -> JointArray:

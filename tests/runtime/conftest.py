@@ -79,16 +79,27 @@ def arm_text() -> str:
     return ARM.replace("KIND", "joint_velocity").replace("UNIT", "rad/s")
 
 
+@pytest.fixture(scope="session")
+def make_arm() -> Callable[[str], Contract]:
+    """Return a function that makes the arm's contract with commands of the given kind."""
+
+    def make_arm(kind: str) -> Contract:
+        unit = "rad" if kind == "joint_position" else "rad/s"
+        return parse_yaml(ARM.replace("KIND", kind).replace("UNIT", unit), Contract, f"{kind}.yaml")
+
+    return make_arm
+
+
 @pytest.fixture
-def arm(arm_text: str) -> Contract:
+def arm(make_arm) -> Contract:
     """Velocity commands."""
-    return parse_yaml(arm_text, Contract, "arm.yaml")
+    return make_arm("joint_velocity")
 
 
 @pytest.fixture
-def position_arm() -> Contract:
+def position_arm(make_arm) -> Contract:
     """Position commands."""
-    return parse_yaml(ARM.replace("KIND", "joint_position").replace("UNIT", "rad"), Contract, "position_arm.yaml")
+    return make_arm("joint_position")
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ def test_limits_come_in_the_order_of_the_action_not_of_the_file(arm):
         (("field: point", "field: points"), 13, "observation[1]", "'points'", "one of point", ""),
         (("names: [a, b]", "names: [a, c]"), 2, "(top level)", "['b', 'a']", "['a', 'c']", ""),
         (("joints: [a, b]", "joints: [b]"), 2, "(top level)", "'joint_position'", "the action's joints", ""),
-        (("acceleration: 2.0", "acceleration: .inf"), 32, "safety.limits[0]", "inf", "finite acceleration", ""),
+        (("acceleration: 2.0", "acceleration: .inf"), 33, "safety.limits[0]", "inf", "finite acceleration", ""),
         (("upper: [0.8", "upper: [1.2"), 2, "(top level)", "[-0.8, 1.2]", "inside [-1.0, 1.0]", ""),
-        (("position: [-1, 1]", "position: [1, -1]"), 32, "safety.limits[0]", "[1.0, -1.0]", "lower < upper", ""),
+        (("position: [-1, 1]", "position: [1, -1]"), 33, "safety.limits[0]", "[1.0, -1.0]", "lower < upper", ""),
         (("field: position", "field: velocity"), 2, "(top level)", "(velocity)", "measured positions", ""),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_mistake_is_told_with_line_key_got_expected_and_fix(arm_text, change, 
 
 
 def test_broken_yaml_is_told_with_its_line():
-    with pytest.raises(ContractError, match=r"robot\.yaml:2"):
+    with pytest.raises(ContractError, match=r"robot\.yaml:3"):
         parse_yaml("schema: 1\nname: [\n", Contract, "robot.yaml")
 
 

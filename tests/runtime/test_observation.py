@@ -76,7 +76,9 @@ def test_a_topic_without_a_message_is_a_problem_of_age_minus_one(builder, measur
 )
 def test_a_message_is_usable_up_to_its_maximum_age_and_little_ahead(builder, measure, now_ms, fault):
     observation = builder.build(measure(), round(now_ms * MS))
-    assert [problem.fault for problem in observation.problems if problem.term == "joint_position"] == [fault] * bool(fault)
+    assert [problem.fault for problem in observation.problems if problem.term == "joint_position"] == [fault] * bool(
+        fault
+    )
     assert np.isnan(observation.vector[0]) == bool(fault)  # old data never looks fresh
 
 

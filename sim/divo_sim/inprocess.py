@@ -1,0 +1,62 @@
+"""Play a bundle's policy in the gymnasium environment of its contract, without ROS: what the ROS path is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+from divo_runtime.bundle import load_bundle
+from divo_runtime.interfaces import Policy
+from divo_runtime.ports import PolicyRole
+from divo_sim.outcomes import Outcome
+
+
+def play_in_process(
+    bundle: Path, role: PolicyRole, seeds: Sequence[int], workers: int, report: Callable[[int], None]
+) -> list[Outcome]:
+    """Play one episode per seed, in parallel processes.
+
+    Args:
+        bundle: Bundle folder.
+        role: Which of its policies.
+        seeds: Seeds of the episodes; the policy's noise is a function of them too.
+        workers: Processes.
+        report: Told after each chunk how many episodes are done.
+    """
+    chunks = [seeds[first : first + 5] for first in range(0, len(seeds), 5)]
+    outcomes: list[Outcome] = []
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for played in pool.map(partial(_play_chunk, bundle, role), chunks):
+            outcomes += played
+            report(len(outcomes))
+    return outcomes
+
+
+def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Outcome]:
+    with load_bundle(folder) as bundle:
+        policy = bundle.open_policy(role)
+        environment = gymnasium.make(bundle.contract.environment)
+        try:
+            return [play_episode(environment, policy, seed) for seed in seeds]
+        finally:
+            environment.close()
+
+
+def play_episode(environment: gymnasium.Env, policy: Policy, seed: int) -> Outcome:
+    """Play one episode; environment and noise are functions of `seed`."""
+    observation, info = environment.reset(seed=seed)
+    rng = np.random.default_rng([seed, 1])
+    total, over, path = 0.0, False, []
+    while not over:
+        action = policy.act(observation, rng.standard_normal(policy.noise_shape, dtype=np.float32)).action
+        observation, reward, terminated, truncated, info = environment.step(action)
+        total, over = total + float(reward), terminated or truncated
+        path.append(tuple(float(x) for x in info["tool_position"]))
+    success, clean, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
+    return Outcome(seed, success, clean, route, total, len(path), tuple(path))  # type: ignore[arg-type]
