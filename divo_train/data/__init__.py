@@ -1,0 +1,1 @@
+"""Datasets: one in-memory type, and what reads into it."""
