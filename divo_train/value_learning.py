@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,7 +56,7 @@ def q_loss(q_networks: QEnsemble, observation: Tensor, action: Tensor, target: T
 
 
 class ValueLearner:
-    """Trains Q and V of one critic. Rewards are scaled so that the largest return in the data is about 1."""
+    """Trains Q and V of one critic. Rewards are scaled so that returns have unit variance."""
 
     def __init__(self, data: TrainingSet, config: FitConfig, name: str) -> None:
         sizes = data.contract.observation_size, data.contract.action_size
@@ -92,10 +93,10 @@ class ValueLearner:
 
 
 def reward_scale(data: TrainingSet, discount: float) -> float:
-    """Return 1 / the largest absolute discounted return of the dataset."""
-    longest = max(1, int(data.dataset.contract.rate_hz * 60))
-    whole = multi_step_backups(data.dataset, min(longest, len(data.dataset)), discount)
-    return float(1 / max(abs(whole.returns).max(), 1e-6))
+    """Return 1 / standard deviation of the discounted returns in the dataset, so that one step size serves every task."""
+    longest = int(np.bincount(data.dataset.episodes).max())
+    whole = multi_step_backups(data.dataset, longest, discount)
+    return float(1 / max(whole.returns.std(), 1e-6))
 
 
 def load_critic(tensors: Mapping[str, Tensor], data: TrainingSet, config: FitConfig) -> tuple[QEnsemble, Value]:

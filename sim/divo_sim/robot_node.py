@@ -1,0 +1,202 @@
+"""The simulated arm as a robot on ROS 2 topics, in real time, as ros2_control would offer the physical one.
+
+Publishes the contract's inputs and takes velocity commands on the contract's command topic. Physics runs in a thread of
+its own on absolute deadlines; callbacks only leave commands and requests for it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from threading import Event, Thread
+from typing import Any
+
+from divo_runtime.contract import Contract
+from divo_runtime.loop import MonotonicClock, run_loop
+from divo_sim.arm_scene import PHYSICS_HZ
+from divo_sim.contracts import arm_reach_contract
+from divo_sim.ros_messages import RosError, copy_message, ros_class
+from divo_sim.simulated_robot import EpisodeRecord, SimulatedRobot
+
+SCENE_RATE_HZ = 20.0
+"""How often goal and post are published, as a camera would see them [Hz]."""
+SCENE_TOPICS = ("goal", "post")
+ANSWER_TIMEOUT_S = 2.0
+CATCH_UP = PHYSICS_HZ // 20
+"""Most physics steps made up at once after the machine was busy; more are dropped, and simulated time with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RobotCommand:
+    """Run the simulated Panda as a robot on ROS 2 topics, until Ctrl-C.
+
+    An episode is set up with the node's parameter `seed` and its service `~/reset` (std_srvs/Trigger). It begins with the
+    first command after that and ends on arrival or after 120 control periods; the result appears on `~/episode` as JSON.
+    """
+
+    seed: int = 0
+    """Seed of the first episode."""
+    state_rate_hz: float = 120.0
+    """Rate of joint states and tool pose [Hz]; a divisor of 240."""
+    timeout_s: float = 0.2
+    """Without commands for longer than this, the arm brakes to rest [s]."""
+    ros_args: tuple[str, ...] = ()
+    """Arguments for ROS, without `--ros-args`, such as `-r __ns:=/left`."""
+
+    def run(self) -> None:
+        """Run until SIGINT or SIGTERM.
+
+        Raises:
+            RosError: If rclpy or a message package cannot be imported.
+            ValueError: If the rate is no divisor of 240.
+        """
+        if self.state_rate_hz <= 0 or PHYSICS_HZ % self.state_rate_hz:
+            raise ValueError(f"Expected state_rate_hz to divide {PHYSICS_HZ}, got {self.state_rate_hz:g}")
+        try:
+            import rclpy
+            from rclpy.executors import SingleThreadedExecutor
+            from rclpy.signals import SignalHandlerOptions
+        except ImportError as error:
+            raise RosError(
+                "The simulated robot needs rclpy.",
+                got=str(error),
+                fix='source /opt/ros/<distribution>/setup.bash, or without a distribution: pip install "divo[ros]"',
+            ) from error
+        stop_signals = {signal.SIGINT, signal.SIGTERM}
+        for number in stop_signals:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+        arguments = ["--ros-args", *self.ros_args] if self.ros_args else []
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        node = rclpy.create_node("divo_robot")
+        robot = RobotNode(node, arm_reach_contract(), self)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        stopping = Event()
+
+        def move_messages() -> None:
+            while not stopping.is_set():
+                executor.spin_once()
+
+        messages = Thread(target=move_messages, name="executor", daemon=True)
+        messages.start()
+        while messages.is_alive() and robot.alive and signal.sigtimedwait(stop_signals, 0.5) is None:
+            pass
+        stopping.set()
+        executor.wake()
+        messages.join()
+        robot.stop()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+class RobotNode:
+    """Topics and services of the simulated arm.
+
+    Args:
+        node: A ROS node.
+        contract: Contract of the arm task.
+        settings: Rates and timeouts.
+    """
+
+    def __init__(self, node: Any, contract: Contract, settings: RobotCommand) -> None:
+        from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+        from std_msgs.msg import String
+        from std_srvs.srv import Trigger
+
+        self._node = node
+        self._robot = SimulatedRobot(contract, settings.timeout_s)
+        self._robot.reset(settings.seed)
+        self._commands: deque[Any] = deque()
+        self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._stop = Event()
+        self._steps = 0
+        self._begun_ns = 0
+        self._published: EpisodeRecord | None = None
+        self._string = String
+        latched = QoSProfile(
+            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+        )
+        self._episodes = node.create_publisher(String, "~/episode", latched)
+        state_every = round(PHYSICS_HZ / settings.state_rate_hz)
+        self._publishers = {
+            topic: (
+                node.create_publisher(ros_class(kind), topic, 10),
+                round(PHYSICS_HZ / SCENE_RATE_HZ) if topic in SCENE_TOPICS else state_every,
+                ros_class(kind)(),
+            )
+            for topic, kind in contract.topics.items()
+        }
+        node.declare_parameter("seed", settings.seed)
+        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        node.create_subscription(ros_class(contract.action.type), contract.action.topic, self._on_command, newest)
+        node.create_service(Trigger, "~/reset", self._on_reset)
+        self._thread = Thread(target=self._run, name="physics", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether physics still runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the physics thread."""
+        self._stop.set()
+        self._thread.join()
+        self._robot.close()
+
+    def _run(self) -> None:
+        self._begun_ns = MonotonicClock().now_ns()
+        run_loop(round(1e9 / PHYSICS_HZ), MonotonicClock(), self._tick, self._stop.is_set)
+
+    def _tick(self, now_ns: int) -> None:
+        """Bring physics up to the wall clock, taking in what has arrived and publishing what is due."""
+        while self._requests:
+            action, answer = self._requests.popleft()
+            answer.set_result(action())
+        while self._commands:
+            self._robot.command(self._commands.popleft().data)
+        due = (now_ns - self._begun_ns) * PHYSICS_HZ // 1_000_000_000 + 1
+        behind = due - self._steps
+        if behind > CATCH_UP:
+            self._begun_ns += (behind - 1) * 1_000_000_000 // PHYSICS_HZ
+            self._node.get_logger().warning(f"{behind - 1} physics steps dropped: the machine is too busy.")
+            behind = 1
+        before = self._steps
+        for _ in range(behind):
+            self._robot.advance()
+        self._steps += behind
+        self._publish(before)
+        if self._robot.record is not self._published and self._robot.record is not None:
+            self._published = self._robot.record
+            self._episodes.publish(self._string(data=json.dumps(asdict(self._published))))
+
+    def _publish(self, before: int) -> None:
+        """Publish each topic whose turn came since step number `before`."""
+        due = [topic for topic, (_, every, _) in self._publishers.items() if self._steps // every > before // every]
+        if not due:
+            return
+        plain = self._robot.messages(self._node.get_clock().now().nanoseconds)
+        for topic in due:
+            publisher, _, message = self._publishers[topic]
+            publisher.publish(copy_message(plain[topic], message))
+
+    def _on_command(self, message: Any) -> None:
+        self._commands.append(message)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        seed = int(self._node.get_parameter("seed").value)
+        answer: Future[Any] = Future()
+        self._requests.append((lambda: self._reset(seed), answer))
+        answer.result(ANSWER_TIMEOUT_S)
+        response.success, response.message = True, f"Seed {seed}; the episode begins with the first command."
+        return response
+
+    def _reset(self, seed: int) -> None:
+        self._commands.clear()
+        self._robot.reset(seed)
