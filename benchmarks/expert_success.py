@@ -10,13 +10,14 @@ from time import perf_counter
 
 import numpy as np
 import tyro
-from divo_sim.arm_reach import ArmReach
-from divo_sim.behaviours import BEHAVIOURS
-from divo_sim.rollout import roll_out
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
+
+from divo_sim.arm_reach import ArmReach
+from divo_sim.behaviours import BEHAVIOURS
+from divo_sim.rollout import roll_out
 
 DISCOUNT = 0.99
 

@@ -43,7 +43,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), metadata
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(
-            "Cannot read the weights.", where=str(path), got=str(error), fix="Delete the file; the stage will run again."
+            "Cannot read the weights.",
+            where=str(path),
+            got=str(error),
+            fix="Delete the file; the stage will run again.",
         ) from error
 
 

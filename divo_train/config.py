@@ -22,8 +22,8 @@ class NetworkConfig:
 class OptimizerConfig:
     """Adam with a cosine decay."""
 
-    learning_rate: float = 5e-4
-    """Step size at the start."""
+    learning_rate: float = 3e-3
+    """Step size at the start; small steps do not learn the sharp choice that a robot at rest has to make."""
     final_fraction: float = 0.05
     """Fraction of the step size that is left at the end."""
     batch_size: int = 256
@@ -34,16 +34,16 @@ class OptimizerConfig:
 class ValueConfig:
     """Implicit Q-learning with n-step backups and an ensemble."""
 
-    updates: int = 12_000
+    updates: int = 6_000
     """Gradient steps."""
     members: int = 4
     """Q networks; labels and selection use their mean."""
-    expectile: float = 0.7
-    """Expectile of V over the logged actions, in [0.5, 1)."""
+    expectile: float = 0.9
+    """Expectile of V over the logged actions, in [0.5, 1); high, so that V is the value of acting well from here."""
     discount: float = 0.99
     """Per control step."""
-    backup_s: float = 0.5
-    """Length of the n-step backup [s]; one control step changes the value by less than a network's error."""
+    backup_s: float = 0.1
+    """Length of the n-step backup [s]; long backups follow the behaviour and teach V its mistakes."""
     target_rate: float = 0.01
     """Rate of the target networks' running average, per update."""
 
@@ -52,9 +52,9 @@ class ValueConfig:
 class LabelConfig:
     """Which logged actions count as good."""
 
-    horizon_s: float = 1.0
-    """Length of the m-step advantage [s]."""
-    positive_fraction: tuple[float, float] = (0.15, 0.45)
+    horizon_s: float = 2.0
+    """Length of the m-step advantage [s]; it must reach from a decision to its consequence."""
+    positive_fraction: tuple[float, float] = (0.5, 0.6)
     """The threshold starts at 0 and moves until the positive share of the data lies in this range."""
     low_weight: float = 0.1
     """Weight of the other actions, in [0, 1]; the density ratio to the data stays below 1 / low_weight."""
@@ -64,14 +64,14 @@ class LabelConfig:
 class DiffusionConfig:
     """The denoiser of the logged actions, weighted by their labels."""
 
-    updates: int = 15_000
+    updates: int = 12_000
     """Gradient steps."""
     ema_rate: float = 0.002
     """Rate of the running average of weights that is sampled from, per update."""
-    sigma_min: float = 0.02
-    """Smallest noise level in training."""
-    sigma_max: float = 10.0
-    """Largest noise level in training."""
+    sigma_min: float = 0.04
+    """Smallest noise level in training, in standard deviations of the scaled actions."""
+    sigma_max: float = 20.0
+    """Largest noise level in training, in the same unit."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class SamplerConfig:
     """Denoiser evaluations per action."""
     candidates: int = 4
     """Actions per observation, of which the critic picks one; a trust region: large N exploits the critic's errors."""
-    sigma_max: float = 5.0
-    """First noise level."""
-    sigma_min: float = 0.1
-    """Last noise level before 0."""
+    sigma_max: float = 10.0
+    """First noise level, in standard deviations of the scaled actions."""
+    sigma_min: float = 0.2
+    """Last noise level before 0, in the same unit."""
     solver: Solver = "dpmpp_2m"
     """Integrator."""
 
@@ -94,11 +94,11 @@ class SamplerConfig:
 class ActorConfig:
     """The one-step actor, distilled from the filtered candidates."""
 
-    updates: int = 12_000
+    updates: int = 10_000
     """Gradient steps."""
     cached_candidates: int = 8
     """Candidates drawn once per logged state, with their noise."""
-    keep: int = 2
+    keep: int = 4
     """Best candidates that may become a target; the one nearest to the sampler's own answer is taken."""
     q_weight: float = 0.0
     """Weight of the -Q term beside the regression, as a fraction of mean |Q|."""

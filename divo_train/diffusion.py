@@ -23,7 +23,7 @@ Metrics = dict[str, Tensor]
 def training_levels(count: int, sigma_data: float, config: DiffusionConfig, generator: torch.Generator) -> Tensor:
     """Return (count,) noise levels, log-logistic around `sigma_data`, cut to the configured range."""
     uniform = torch.rand(count, generator=generator).clamp(1e-6, 1 - 1e-6)
-    return (sigma_data * torch.exp(0.5 * torch.logit(uniform))).clamp(config.sigma_min, config.sigma_max)
+    return sigma_data * torch.exp(0.5 * torch.logit(uniform)).clamp(config.sigma_min, config.sigma_max)
 
 
 def positive_advantage_diffusion_loss(
@@ -50,6 +50,11 @@ def positive_advantage_diffusion_loss(
     return loss, {"diffusion_loss": loss, "unweighted_loss": error.mean()}
 
 
+def sampling_levels(sigma_data: float, config: SamplerConfig) -> tuple[float, ...]:
+    """Return the sampler's noise levels for actions of this standard deviation, falling to 0."""
+    return noise_levels(config.steps, config.sigma_max * sigma_data, config.sigma_min * sigma_data)
+
+
 def draw_actions(denoiser: Denoiser, observation: Tensor, noise: Tensor, config: SamplerConfig) -> Tensor:
     """Sample actions with the few-step sampler.
 
@@ -69,7 +74,7 @@ def draw_actions(denoiser: Denoiser, observation: Tensor, noise: Tensor, config:
         level = torch.tensor(sigma, device=x.device)
         return denoiser.denoise(x, level, shares + denoiser.level_share(level)).clamp(-1, 1)
 
-    return sample(denoise, noise, noise_levels(config.steps, config.sigma_max, config.sigma_min), config.solver)
+    return sample(denoise, noise, sampling_levels(float(denoiser.sigma_data), config), config.solver)
 
 
 class DiffusionLearner:

@@ -46,7 +46,13 @@ def fit(config: FitConfig, console: Console) -> Path:
     stages = stages_of(config)
     context = multiprocessing.get_context("spawn")
     queue: Queue[tuple[str, int, dict[str, float]]] = context.Queue()
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with (
         Progress(*columns, console=console) as progress,
         ProcessPoolExecutor(config.workers, context, initializer=_join_progress, initargs=(queue,)) as pool,

@@ -87,7 +87,7 @@ class Denoiser(nn.Module):
     def __init__(self, observation: int, action: int, width: int, depth: int, sigma_data: float) -> None:
         super().__init__()
         self.register_buffer("sigma_data", torch.tensor(sigma_data))
-        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(100.0), 8)))
+        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(8.0), 8)))
         self.level_embedding = nn.Sequential(nn.Linear(16, 32), nn.SiLU())
         self.level_in = nn.Linear(32, width, bias=False)
         self.observation_in = nn.Linear(observation, width)

@@ -1,8 +1,8 @@
 """What a run folder says about the run: its settings, its contract and the data it was made from.
 
-    config.json  contract.yaml  dataset.json      what the run is
-    checkpoints/  metrics/  tensorboard/          how it went, a file per stage
-    policy.safetensors  curves.png  evaluation/   what came of it
+config.json  contract.yaml  dataset.json      what the run is
+checkpoints/  metrics/  tensorboard/          how it went, a file per stage
+policy.safetensors  curves.png  evaluation/   what came of it
 """
 
 from __future__ import annotations

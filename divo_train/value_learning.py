@@ -103,7 +103,9 @@ def load_critic(tensors: Mapping[str, Tensor], data: TrainingSet, config: FitCon
     """Rebuild the Q and V that a `ValueLearner` has trained."""
     sizes = data.contract.observation_size, data.contract.action_size
     width, depth = config.network.width, config.network.depth
-    networks = nn.ModuleDict({"q": QEnsemble(*sizes, width, depth, config.value.members), "value": Value(sizes[0], width, depth)})
+    networks = nn.ModuleDict(
+        {"q": QEnsemble(*sizes, width, depth, config.value.members), "value": Value(sizes[0], width, depth)}
+    )
     networks.load_state_dict({key: tensor for key, tensor in tensors.items() if not key.startswith("q_target.")})
     networks.to(data.device).requires_grad_(False)
     return networks["q"], networks["value"]  # type: ignore[return-value]

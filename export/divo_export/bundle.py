@@ -30,10 +30,10 @@ from divo_runtime.manifest import Moments, PolicySettings, Provenance, Statistic
 from divo_runtime.observation import FloatArray
 from divo_runtime.policy import NetworkPolicy
 from divo_runtime.ports import PolicyRole
-from divo_runtime.sampler import noise_levels
 from divo_train.checkpoint import CheckpointError
 from divo_train.data.dataset import Dataset
 from divo_train.data.minari import load_minari
+from divo_train.diffusion import sampling_levels
 from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value
 from divo_train.policies import TrainedNetworks, load_networks, torch_policy
 
@@ -143,9 +143,7 @@ def graph_metadata(contract: Contract, role: str) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in values.items()} | {"task": contract.name, "role": role}
 
 
-def check_parity(
-    folder: Path, networks: TrainedNetworks, observations: FloatArray, announce: Announce
-) -> list[Parity]:
+def check_parity(folder: Path, networks: TrainedNetworks, observations: FloatArray, announce: Announce) -> list[Parity]:
     """Compare every policy and the critic in ONNX Runtime with torch.
 
     Raises:
@@ -199,7 +197,7 @@ def _write_manifest(folder: Path, trained: Trained, dataset: Dataset, run: Path,
             "sampler": PolicySettings(
                 candidates=sampler.candidates,
                 steps=sampler.steps,
-                sigmas=noise_levels(sampler.steps, sampler.sigma_max, sampler.sigma_min),
+                sigmas=sampling_levels(float(trained.denoiser.sigma_data), sampler),
             ),
         },
         Statistics(observation=moments(dataset.observations), action=moments(dataset.actions)),
@@ -212,7 +210,11 @@ def _write_manifest(folder: Path, trained: Trained, dataset: Dataset, run: Path,
             created=created.isoformat(timespec="seconds"),
             config=dataclasses.asdict(config) | {"run": str(run)},
         ),
-        {"exporter": f"divo {divo_runtime.__version__}", "torch version": torch.__version__, "onnx version": onnx.__version__},
+        {
+            "exporter": f"divo {divo_runtime.__version__}",
+            "torch version": torch.__version__,
+            "onnx version": onnx.__version__,
+        },
         critics=config.value.members,
     )
     write_manifest(folder / f"{networks.contract.name}.yaml", manifest)

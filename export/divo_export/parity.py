@@ -47,7 +47,12 @@ class Parity:
 
 
 def compare(
-    reference: Policy, exported: Policy, observations: FloatArray, contract: Contract, labels: tuple[str, str], seed: int = 0
+    reference: Policy,
+    exported: Policy,
+    observations: FloatArray,
+    contract: Contract,
+    labels: tuple[str, str],
+    seed: int = 0,
 ) -> Parity:
     """Run both policies on the same observations and noise.
 

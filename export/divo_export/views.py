@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from divo_runtime.contract import Contract
-from divo_runtime.sampler import noise_levels, sample
+from divo_runtime.sampler import sample
 from divo_train.config import SamplerConfig
+from divo_train.diffusion import sampling_levels
 from divo_train.networks import Denoiser, Normalizer, OneStepActor, QEnsemble, Value
 
 
@@ -79,12 +80,17 @@ class SamplerView(nn.Module):
     """Few-step sampler with best-of-N."""
 
     def __init__(
-        self, contract: Contract, normalizer: Normalizer, denoiser: Denoiser, q_networks: QEnsemble, config: SamplerConfig
+        self,
+        contract: Contract,
+        normalizer: Normalizer,
+        denoiser: Denoiser,
+        q_networks: QEnsemble,
+        config: SamplerConfig,
     ) -> None:
         super().__init__()
         self.normalizer, self.denoiser, self.best_of = normalizer, denoiser, BestOf(q_networks, contract)
         self.solver, self.sigma_data = config.solver, float(denoiser.sigma_data)
-        self.sigmas = noise_levels(config.steps, config.sigma_max, config.sigma_min)
+        self.sigmas = sampling_levels(self.sigma_data, config)
         with torch.no_grad():
             shares = denoiser.level_share(torch.tensor(self.sigmas[:-1]))
         self.level_shares = nn.ParameterList(nn.Parameter(share) for share in shares)

@@ -26,9 +26,16 @@ def _render() -> type[Any]:
     return RenderCommand
 
 
+def _robot() -> type[Any]:
+    from divo_sim.robot_node import RobotCommand
+
+    return RobotCommand
+
+
 COMMANDS: dict[str, Callable[[], type[Any]]] = {
     "collect": _collect,
     "render": _render,
+    "robot": _robot,
 }
 """Name -> loader of the command's dataclass. Only the command asked for is imported, all of them for `--help`."""
 

@@ -85,5 +85,7 @@ def mean(values: Sequence[float], seed: int = 0) -> Estimate:
     if len(set(values)) < 2:
         return Estimate(values[0], values[0], values[0])
     rng = np.random.default_rng(seed)
-    interval = bootstrap((np.array(values),), np.mean, method="percentile", n_resamples=2000, rng=rng).confidence_interval
+    interval = bootstrap(
+        (np.array(values),), np.mean, method="percentile", n_resamples=2000, rng=rng
+    ).confidence_interval
     return Estimate(float(np.mean(values)), float(interval.low), float(interval.high))

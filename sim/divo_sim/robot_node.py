@@ -7,6 +7,7 @@ its own on absolute deadlines; callbacks only leave commands and requests for it
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from threading import Event, Thread
 from typing import Any
+
+import tyro
 
 from divo_runtime.contract import Contract
 from divo_runtime.loop import MonotonicClock, run_loop
@@ -34,8 +37,8 @@ CATCH_UP = PHYSICS_HZ // 20
 class RobotCommand:
     """Run the simulated Panda as a robot on ROS 2 topics, until Ctrl-C.
 
-    An episode is set up with the node's parameter `seed` and its service `~/reset` (std_srvs/Trigger). It begins with the
-    first command after that and ends on arrival or after 120 control periods; the result appears on `~/episode` as JSON.
+    An episode is set up with the node's parameter `seed` and its service `~/reset` (std_srvs/Trigger). It begins with
+    the first command after that and ends on arrival or after 120 control periods; `~/episode` then holds it as JSON.
     """
 
     seed: int = 0
@@ -44,8 +47,8 @@ class RobotCommand:
     """Rate of joint states and tool pose [Hz]; a divisor of 240."""
     timeout_s: float = 0.2
     """Without commands for longer than this, the arm brakes to rest [s]."""
-    ros_args: tuple[str, ...] = ()
-    """Arguments for ROS, without `--ros-args`, such as `-r __ns:=/left`."""
+    ros_args: str = ""
+    """Arguments for ROS in one text, such as --ros-args="-r __ns:=/left"."""
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM.
@@ -70,7 +73,7 @@ class RobotCommand:
         for number in stop_signals:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
-        arguments = ["--ros-args", *self.ros_args] if self.ros_args else []
+        arguments = ["--ros-args", *shlex.split(self.ros_args)] if self.ros_args else []
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = rclpy.create_node("divo_robot")
         robot = RobotNode(node, arm_reach_contract(), self)
@@ -86,13 +89,15 @@ class RobotCommand:
         messages.start()
         while messages.is_alive() and robot.alive and signal.sigtimedwait(stop_signals, 0.5) is None:
             pass
-        stopping.set()
-        executor.wake()
+        failed = not (messages.is_alive() and robot.alive)
+        executor.create_task(stopping.set)  # a callback, since waking alone does not end `spin_once`
         messages.join()
         robot.stop()
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
+        if failed:
+            raise SystemExit(1)
 
 
 class RobotNode:
@@ -110,8 +115,7 @@ class RobotNode:
         from std_srvs.srv import Trigger
 
         self._node = node
-        self._robot = SimulatedRobot(contract, settings.timeout_s)
-        self._robot.reset(settings.seed)
+        self._robot = SimulatedRobot(contract, settings.seed, settings.timeout_s)
         self._commands: deque[Any] = deque()
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stop = Event()
@@ -200,3 +204,7 @@ class RobotNode:
     def _reset(self, seed: int) -> None:
         self._commands.clear()
         self._robot.reset(seed)
+
+
+if __name__ == "__main__":
+    tyro.cli(RobotCommand).run()

@@ -1,4 +1,4 @@
-"""The arm as a robot that answers to commands in time: a command watchdog, and episodes scored as in the gymnasium task.
+"""The arm as a robot that takes commands in time: a command watchdog, and episodes scored as in the gymnasium task.
 
 No ROS, no clock, no thread: one call of `advance` is 1/240 s. An episode's clock starts with the first command after a
 reset, whatever its value, because a policy that hesitates loses time as it would on the robot. After its end, and when
@@ -58,10 +58,11 @@ class SimulatedRobot:
 
     Args:
         contract: Contract of the arm task.
+        seed: Seed of the first episode.
         timeout_s: Commands that stay away for longer than this make the arm brake [s].
     """
 
-    def __init__(self, contract: Contract, timeout_s: float = 0.2) -> None:
+    def __init__(self, contract: Contract, seed: int = 0, timeout_s: float = 0.2) -> None:
         self._scene = ArmScene()
         limits = contract.limits()
         self._lower, self._upper = contract.action_range()
@@ -70,7 +71,7 @@ class SimulatedRobot:
         self._substeps = round(PHYSICS_HZ / contract.rate_hz)
         self._timeout = max(round(timeout_s * PHYSICS_HZ), 1)
         self._number = 0
-        self.reset(0)
+        self.reset(seed)
 
     @property
     def record(self) -> EpisodeRecord | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+
 from divo_sim.arm_episode import INNER, OUTER, UNDECIDED, Episode, advance_episode, begin_episode, step_reward
 
 POST = np.array([0.53, 0.0, 0.0])

@@ -7,13 +7,13 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
-from divo_sim.arm_reach import ArmReach
-from divo_sim.contracts import arm_reach_contract
-from divo_sim.environments import ARM_REACH_ID
 from gymnasium.utils.env_checker import check_env
 
 from divo_runtime.errors import DivoError
 from divo_runtime.observation import Measurement, ObservationBuilder
+from divo_sim.arm_reach import ArmReach
+from divo_sim.contracts import arm_reach_contract
+from divo_sim.environments import ARM_REACH_ID
 
 
 def play(environment, seed, action, steps):

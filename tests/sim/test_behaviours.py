@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from divo_sim.behaviours import BEHAVIOURS, CorrelatedNoise, RateLimit
 from divo_sim.contracts import arm_reach_contract
 from divo_sim.mixtures import MIXTURES

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from divo_sim.chunks import episode_seed
-from divo_sim.collect import Progress, Recipe, collect
 
 from divo_runtime.errors import DatasetError
+from divo_sim.chunks import episode_seed
+from divo_sim.collect import Progress, Recipe, collect
 
 RECIPE = Recipe(mixture="expert", transitions=1400, seed=3)
 

@@ -5,12 +5,13 @@ import json
 import minari
 import numpy as np
 import pytest
+from minari.namespace import list_local_namespaces
+
 from divo_sim.behaviours import BEHAVIOURS
 from divo_sim.chunks import read_chunk, write_chunk
 from divo_sim.dataset import content_hash, describe_namespaces, write_dataset
 from divo_sim.dataset_card import describe_dataset
 from divo_sim.rollout import roll_out
-from minari.namespace import list_local_namespaces
 
 DATASET_ID = "divo/arm_reach/tiny-v0"
 

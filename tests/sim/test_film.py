@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
+
 from divo_sim.camera import Camera
 from divo_sim.film import film, write_animation
-from PIL import Image
 
 
 def test_what_the_camera_looks_at_is_in_the_middle_of_the_picture():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pybullet
 import pytest
+
 from divo_sim.panda import HOME_RAD, Panda, resolve_velocity
 
 

@@ -1,7 +1,8 @@
 """The control thread: newest measurements in, one command out, once per period, and never silence without a safe stop.
 
 Nothing here knows ROS: measurements, time and publishing enter as functions. While the thread lives it is the only one
-that touches the controller; others leave a request, which is answered between two cycles.
+that touches the controller; others leave a request, which is answered between two cycles. Should it hang in the policy,
+`rescue` takes the robot away from it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswerError
 from dataclasses import dataclass
-from threading import Event, Thread
-from time import perf_counter_ns
+from threading import Event, Lock, Thread
+from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
 from divo_runtime.controller import Controller, ControllerOutput
@@ -90,12 +91,16 @@ class ControlLoop:
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stop = Event()
         self._over = Event()
+        self._sending = Lock()
+        self._revoked = False
+        self._sent_ns = 0
         self._failure: Exception | None = None
         self._cycles = 0
         self._thread = Thread(target=self._run, name="divo_control", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
+        self._sent_ns = monotonic_ns()
         self._thread.start()
 
     @property
@@ -105,8 +110,24 @@ class ControlLoop:
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the thread by itself, once the robot was brought to rest."""
+        """What ended the loop by itself, once the robot was brought to rest."""
         return self._failure if self._over.is_set() else None
+
+    def rescue(self, silence_ns: int) -> bool:
+        """Bring the robot to rest if the thread has sent nothing for `silence_ns`; return whether that was so.
+
+        Called by another thread, regularly. The loop is over then: should its thread come back, it sends nothing more.
+        """
+        if self._over.is_set() or not self._sent_ns or monotonic_ns() - self._sent_ns < silence_ns:
+            return False
+        with self._sending:
+            self._revoked = True
+        self._failure = TimeoutError(
+            f"The control thread sent nothing for {silence_ns / 1e6:.0f} ms; the policy hangs."
+        )
+        self._decelerate()
+        self._over.set()
+        return True
 
     def stop(self, timeout_s: float) -> bool:
         """Stop at a cycle boundary, decelerate, end the thread; return whether it ended in time."""
@@ -133,11 +154,13 @@ class ControlLoop:
         try:
             self._prepare()
             run_loop(self._period_ns, self._clock, self._tick, self._stop.is_set, self._stats)
-        except Exception as error:  # noqa: BLE001  whatever it is, the robot must be stopped; the node reports it
-            self._failure = error
+        except Exception as error:  # whatever it is, the robot must be stopped; the node reports it
+            self._failure = self._failure or error
+        if self._revoked:
+            return
         try:
             self._decelerate()
-        except Exception as error:  # noqa: BLE001  nothing more can be sent; the node reports it
+        except Exception as error:  # nothing more can be sent; the node reports it
             error.__context__ = self._failure
             self._failure = error
         finally:
@@ -152,7 +175,11 @@ class ControlLoop:
         output = self._controller.step(now_ns, self._robot.measurements())
         decided_ns = perf_counter_ns()
         if output.command is not None:
-            self._robot.publish(output.command, now_ns)
+            with self._sending:
+                if self._revoked:
+                    raise TimeoutError("the robot was taken away from this thread")
+                self._robot.publish(output.command, now_ns)
+            self._sent_ns = monotonic_ns()
         end_ns = perf_counter_ns()
 
         self._cycles += 1
@@ -179,7 +206,7 @@ class ControlLoop:
             action, answer = self._requests.popleft()
             try:
                 answer.set_result(action())
-            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+            except Exception as error:  # it belongs to whoever asked
                 answer.set_exception(error)
 
 

@@ -107,7 +107,7 @@ def diagnostic_array(statuses: Sequence[Any], now_ns: int) -> Any:
 
 
 def timing_values(cycle: Cycle) -> list[float]:
-    """Return the numbers of one cycle in the order of `TIMING_FIELDS`; an age of -1 ms says that an input is missing."""
+    """Return the numbers of one cycle in the order of `TIMING_FIELDS`; an age of -1 ms: an input is missing."""
     timings = cycle.output.timings
     return [
         cycle.input_age_ns / 1e6 if cycle.input_age_ns >= 0 else -1.0,

@@ -30,8 +30,8 @@ Without autostart the node waits to be configured and activated, by a lifecycle 
   ros2 lifecycle set /divo_controller activate
 
 Topics and services, relative to the node: ~/status ~/timing ~/policy_metadata ~/is_active, ~/reset_fault
-~/emergency_stop ~/reload. The topics of the robot are named by the bundle's contract. SIGINT and SIGTERM bring the robot
-to rest first. This is not functional safety: the hardware emergency stop has the last word.
+~/emergency_stop ~/reload. The topics of the robot are named by the bundle's contract. SIGINT and SIGTERM bring the
+robot to rest first. This is not functional safety: the hardware emergency stop has the last word.
 """
 
 
@@ -100,6 +100,7 @@ def _run(overrides: dict[str, Any], ros_arguments: list[str]) -> int:
         rclpy.shutdown()
         return 2
 
+    # Not rclpy's EventsExecutor: that of the pip wheels of 9.1.2 keeps a core busy and calls no timer.
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     stopping = Event()
@@ -113,8 +114,7 @@ def _run(overrides: dict[str, Any], ros_arguments: list[str]) -> int:
     while messages.is_alive() and signal.sigtimedwait(STOP_SIGNALS, WATCH_PERIOD_S) is None:
         pass
     failed = not messages.is_alive()
-    stopping.set()
-    executor.wake()
+    executor.create_task(stopping.set)  # a callback, since waking alone does not end `spin_once`
     messages.join()
     node.stop()
     executor.shutdown()

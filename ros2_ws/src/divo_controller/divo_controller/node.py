@@ -30,6 +30,7 @@ from divo_runtime.errors import DivoError
 from divo_runtime.loop import MonotonicClock
 
 AUTOSTART_PERIOD_S = 0.2
+WATCHDOG_PERIOD_S = 0.1
 STOP_TIMEOUT_S = 5.0
 """Far longer than any robot needs to decelerate; only a hung policy takes this long."""
 
@@ -73,6 +74,8 @@ class ControllerNode(LifecycleNode):
         self._session: Session | None = None
         self._robot: RobotTopics | None = None
         self._loop: ControlLoop | None = None
+        self._hangs = False
+        self._fault = ""
         self._monitor = Monitor(self.get_fully_qualified_name())
         self._topics = OwnTopics(self)
         self._topics.publish_active(False)
@@ -84,6 +87,7 @@ class ControllerNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # so that a paused simulation does not silence the node
         self.create_timer(1.0 / self._settings.status_rate_hz, self._on_status_timer, clock=steady)
         self.create_timer(1.0, self._on_diagnostics_timer, clock=steady)
+        self.create_timer(WATCHDOG_PERIOD_S, self._on_watchdog_timer, clock=steady)
         self._autostart = self.create_timer(AUTOSTART_PERIOD_S, self._on_autostart_timer, clock=steady)
         if not self._settings.autostart:
             self._autostart.cancel()
@@ -97,7 +101,8 @@ class ControllerNode(LifecycleNode):
     @_explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the control loop, if every input is there, fresh and complete."""
-        assert self._session and self._robot, "activate follows configure"
+        assert self._session, "activate follows configure"
+        assert self._robot, "activate follows configure"
         controller = self._session.controller
         reasons = controller.activate(self._robot.now_ns(), self._robot.measurements())
         if reasons:
@@ -139,19 +144,21 @@ class ControllerNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Decelerate if active, then free everything."""
         self._autostart.cancel()
-        stopped = self._stop_loop()
+        if not self._stop_loop():
+            return ERROR
         self._close()
-        return SUCCESS if stopped else ERROR
+        return SUCCESS
 
     @_explained
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and free everything, back to unconfigured; if even that fails, the node is finalized."""
-        stopped = self._stop_loop()
+        """Stop and free everything, back to unconfigured; if that cannot be done, the node is finalized."""
+        if not self._stop_loop() or self._hangs:
+            return FAILURE  # the hanging thread still uses what `_close` would free
         self._close()
-        return SUCCESS if stopped else FAILURE
+        return SUCCESS
 
     def stop(self) -> None:
-        """Bring the robot to rest and finalize the node, whatever state it is in; the executor must not run any more."""
+        """Bring the robot to rest and finalize the node, whatever its state; the executor must not run any more."""
         if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()
 
@@ -166,6 +173,9 @@ class ControllerNode(LifecycleNode):
             raise
         self._close()
         self._session, self._robot = session, robot
+        if self._fault:
+            session.controller.emergency_stop()
+            self.get_logger().warning(f"The fault from before ({self._fault}) stays latched until it is reset.")
         self._topics.publish_metadata(describe_session(session, self._settings))
         freeze_garbage()
         if self._settings.realtime_priority > 0:
@@ -179,6 +189,7 @@ class ControllerNode(LifecycleNode):
         if self._robot:
             self._robot.destroy()
         if self._session:
+            self._fault = self._session.controller.fault
             self._session.close()
         self._session = self._robot = None
 
@@ -194,7 +205,8 @@ class ControllerNode(LifecycleNode):
         if stopped:
             self.get_logger().info("Inactive: the robot was brought to rest.")
         else:
-            self.get_logger().fatal(f"The control thread does not end within {STOP_TIMEOUT_S:g} s. Stop the robot by hand.")
+            self._hangs = True
+            self.get_logger().fatal("The control thread does not end. Restart the node.")
         return stopped
 
     def _prepare_thread(self) -> None:
@@ -208,12 +220,19 @@ class ControllerNode(LifecycleNode):
         self._monitor.add(cycle)
         self._topics.publish_timing(cycle)
 
-    def _on_status_timer(self) -> None:
-        loop = self._loop
-        if loop is not None and loop.failure is not None:
-            trace = "".join(traceback.format_exception(loop.failure))
+    def _on_watchdog_timer(self) -> None:
+        """Stop the robot if the control thread hangs, and leave the state active if it has ended."""
+        if self._loop is None or self._session is None:
+            return
+        simulated = self.get_parameter("use_sim_time").value  # a paused simulation is silent, and no danger
+        silence_ns = self._session.contract.period_ns + round(self._session.contract.safety.fault_after_ms * 1e6)
+        hangs = not simulated and self._loop.rescue(silence_ns)
+        if hangs or self._loop.failure is not None:
+            trace = "".join(traceback.format_exception(self._loop.failure))
             self.get_logger().fatal(f"The control loop failed; the robot was brought to rest.\n{trace}")
             self.trigger_deactivate()
+
+    def _on_status_timer(self) -> None:
         self._topics.publish_status(self._report())
 
     def _report(self) -> Report:
@@ -253,8 +272,6 @@ class ControllerNode(LifecycleNode):
     def _on_reload(self, request: Any, response: Any) -> Any:
         if self._session is None or self._loop is not None:
             return _answer(response, "Reload needs the state inactive: configure or deactivate first.")
-        if self._session.controller.fault:
-            return _answer(response, f"A fault is latched ({self._session.controller.fault}); reset it first.")
         try:
             self._open()
         except DivoError as error:

@@ -1,4 +1,4 @@
-"""The topics on which the node speaks about itself: `~/status`, `~/timing`, `~/policy_metadata`, `~/is_active`, `/diagnostics`."""
+"""What the node publishes about itself: `~/status`, `~/timing`, `~/policy_metadata`, `~/is_active`, `/diagnostics`."""
 
 from __future__ import annotations
 

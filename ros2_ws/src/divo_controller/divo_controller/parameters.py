@@ -35,7 +35,9 @@ class Parameters:
     )
     autostart: bool = _parameter(False, "Configure at once, and activate as soon as every input is fresh.")
     backend: str = _parameter("onnxruntime", "What runs the networks: a backend that the bundle supports.")
-    threads: int = _parameter(1, "Threads of the backend; more than one steals time from the control loop.", low=1, high=64)
+    threads: int = _parameter(
+        1, "Threads of the backend; more than one steals time from the control loop.", low=1, high=64
+    )
     seed: int = _parameter(0, "Seed of the sampler's noise.", low=0, high=2**31 - 1)
     warmup_calls: int = _parameter(50, "Policy calls before the node counts as configured.", low=20, high=10_000)
     realtime_priority: int = _parameter(
@@ -52,7 +54,7 @@ def check_parameter(name: str, value: Any) -> str:
     if name not in known:
         return ""  # of ROS itself, such as use_sim_time
     item = known[name]
-    kind = type(item.default)
+    kind = type(_default(item))
     if type(value) is not kind:
         return f"'{name}' expects {kind.__name__}, got {value!r}"
     about = item.metadata
@@ -110,12 +112,17 @@ def parse_arguments(arguments: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def _default(item: Field[Any]) -> Any:
+    return item.default
+
+
 def _parse_value(item: Field[Any], text: str) -> Any:
-    if isinstance(item.default, bool):
+    kind: Any = type(_default(item))
+    if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"'{item.name}' expects true or false, got '{text}'")
         return text.lower() == "true"
     try:
-        return type(item.default)(text)
+        return kind(text)
     except ValueError as error:
-        raise ValueError(f"'{item.name}' expects {type(item.default).__name__}, got '{text}'") from error
+        raise ValueError(f"'{item.name}' expects {kind.__name__}, got '{text}'") from error

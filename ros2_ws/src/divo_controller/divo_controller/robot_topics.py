@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rclpy.duration import Duration
+
 from divo_controller.conversions import command_converter
 from divo_controller.inputs import Inputs
 from divo_controller.own_topics import COMMAND_QOS, INPUT_QOS
@@ -12,6 +14,9 @@ from divo_controller.ros_packages import message_class
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement
+
+DELIVERY_TIMEOUT = Duration(nanoseconds=200_000_000)
+"""How long the last command, which brings the robot to rest, is waited for."""
 
 
 class RobotTopics:
@@ -54,7 +59,8 @@ class RobotTopics:
         self._inputs.forget()
 
     def destroy(self) -> None:
-        """Remove subscriptions and publisher from the node."""
+        """Remove subscriptions and publisher from the node, once the last command has arrived."""
+        self._publisher.wait_for_all_acked(DELIVERY_TIMEOUT)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._node.destroy_lifecycle_publisher(self._publisher)

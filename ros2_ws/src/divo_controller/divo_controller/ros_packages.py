@@ -35,13 +35,8 @@ def require_modules(modules: Iterable[str] = NODE_MODULES) -> None:
     Raises:
         RosPackageError: Naming all that cannot be imported and the pip packages that hold them.
     """
-    failures: dict[str, ImportError] = {}
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            failures[module.partition(".")[0]] = error
-    if failures:
+    tried = {module.partition(".")[0]: _try_import(module) for module in modules}
+    if failures := {package: error for package, error in tried.items() if error}:
         raise _explain(failures)
 
 
@@ -64,6 +59,14 @@ def message_class(type_name: str) -> type[Any]:
             fix="Correct the type in the contract, or install the version of the package that has it.",
         )
     return found
+
+
+def _try_import(module: str) -> ImportError | None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return error
+    return None
 
 
 def _explain(failures: dict[str, ImportError]) -> RosPackageError:

@@ -1,10 +1,11 @@
 """Start the DIVO controller node: ros2 launch divo_controller controller.launch.py bundle:=/path/to/bundle."""
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription
 
 OVERRIDES = {"bundle": str, "policy": str, "autostart": "true".__eq__, "use_sim_time": "true".__eq__}
 """Arguments that win over the parameter file where they are given, and how their text becomes a value."""

@@ -1,0 +1,257 @@
+"""A controller process, and a robot in the test's own process, joined by real DDS in a domain of their own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from divo_runtime.contract import Contract
+from divo_runtime.schema import parse_yaml
+
+CONTRACT = """
+schema: 1
+name: two_joints
+rate_hz: 50
+observation:
+  - {name: position, topic: joint_states, type: sensor_msgs/msg/JointState, field: position, joints: [left, right],
+     unit: rad, max_age_ms: 200}
+  - {name: velocity, topic: joint_states, type: sensor_msgs/msg/JointState, field: velocity, joints: [left, right],
+     unit: rad/s, max_age_ms: 200}
+action:
+  kind: joint_velocity
+  names: [left, right]
+  unit: rad/s
+  lower: [-0.8, -0.8]
+  upper: [0.8, 0.8]
+  topic: commands
+  type: std_msgs/msg/Float64MultiArray
+safety:
+  measured_position: position
+  blend_s: 0.1
+  fault_after_ms: 400
+  limits:
+    - {name: left, position: [-3.0, 3.0], velocity: 1.0, acceleration: 5.0}
+    - {name: right, position: [-3.0, 3.0], velocity: 1.0, acceleration: 2.5}
+"""
+FOLLOW_POSITION = np.array([[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0]])
+"""A linear policy: each joint's velocity is its own position."""
+
+STATE_PERIOD_S = 0.01
+PATIENCE_S = 20.0
+"""Far longer than anything takes; a test that waits this long has failed."""
+
+_domains = itertools.count(os.getpid() * 7)
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    return parse_yaml(CONTRACT, Contract, "two_joints.yaml")
+
+
+@pytest.fixture
+def domain(monkeypatch):
+    number = 1 + next(_domains) % 100
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    return number
+
+
+class Process:
+    """A program that is stopped by its own pid, gently first."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("w") as output:
+            self._popen = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._popen.poll()
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        self._popen.send_signal(number)
+
+    def end(self) -> int:
+        if self.exit_code is None:
+            self.interrupt()
+        try:
+            return self._popen.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            return self._popen.wait()
+
+
+@pytest.fixture
+def start(domain, tmp_path):
+    """Return a function that starts `python -m <arguments>`; what it started is stopped after the test."""
+    running: list[Process] = []
+
+    def start_process(*arguments: str) -> Process:
+        process = Process([sys.executable, "-m", *arguments], tmp_path / f"process{len(running)}.log")
+        running.append(process)
+        return process
+
+    yield start_process
+    for process in running:
+        process.end()
+
+
+class Robot:
+    """Two joints on ROS topics, and an observer of everything the controller says.
+
+    Nothing runs by itself: `wait_for` publishes states and takes in messages until a condition holds.
+    """
+
+    def __init__(self, node, executor, contract: Contract) -> None:
+        from diagnostic_msgs.msg import DiagnosticStatus
+        from lifecycle_msgs.srv import ChangeState, GetState
+        from rclpy.qos import QoSProfile
+        from rosgraph_msgs.msg import Clock
+        from sensor_msgs.msg import JointState
+        from std_msgs.msg import Float64MultiArray
+
+        self.node, self._executor, self._contract = node, executor, contract
+        self.message = JointState(name=["left", "right"], position=[0.3, -0.2], velocity=[0.0, 0.0])
+        self.publishing = True
+        self.commands: list[np.ndarray] = []
+        self.timings: list[list[float]] = []
+        self.status = DiagnosticStatus()
+        self.simulated_s: float | None = None
+        """Time to publish on `/clock` and to stamp with; it advances with every state."""
+        self._clock = node.create_publisher(Clock, "/clock", 10)
+        self._states = node.create_publisher(JointState, "joint_states", 10)
+        self._change = node.create_client(ChangeState, "divo_controller/change_state")
+        self._state = node.create_client(GetState, "divo_controller/get_state")
+        self.subscribe(Float64MultiArray, contract.action.topic, lambda m: self.commands.append(np.array(m.data)))
+        deep = QoSProfile(depth=1000)
+        self.subscribe(Float64MultiArray, "divo_controller/timing", lambda m: self.timings.append(list(m.data)), deep)
+        self.subscribe(DiagnosticStatus, "divo_controller/status", lambda m: setattr(self, "status", m))
+
+    def subscribe(self, kind, topic: str, take: Callable, qos=100) -> None:
+        self.node.create_subscription(kind, topic, take, qos)
+
+    def wait_for(self, condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+        deadline, due = time.monotonic() + timeout_s, 0.0
+        while not condition():
+            now = time.monotonic()
+            assert now < deadline, f"waited {timeout_s:g} s in vain for: {what}; status {self.status.message!r}"
+            if self.publishing and now >= due:
+                self.message.header.stamp = self._now()
+                self._states.publish(self.message)
+                due = now + STATE_PERIOD_S
+            self._executor.spin_once(timeout_sec=0.002)
+
+    def _now(self):
+        from rclpy.time import Time
+        from rosgraph_msgs.msg import Clock
+
+        if self.simulated_s is None:
+            return self.node.get_clock().now().to_msg()
+        self.simulated_s += STATE_PERIOD_S
+        stamp = Time(nanoseconds=round(self.simulated_s * 1e9)).to_msg()
+        self._clock.publish(Clock(clock=stamp))
+        return stamp
+
+    def wait_for_commands(self, count: int) -> None:
+        wanted = len(self.commands) + count
+        self.wait_for(lambda: len(self.commands) >= wanted, f"{count} more commands")
+
+    def wait_for_mode(self, mode: str) -> None:
+        self.wait_for(lambda: self.values.get("mode") == mode, f"mode {mode}")
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {pair.key: pair.value for pair in self.status.values}
+
+    def call(self, client, request):
+        self.wait_for(client.service_is_ready, f"service {client.srv_name}")
+        future = client.call_async(request)
+        self.wait_for(future.done, f"answer of {client.srv_name}")
+        return future.result()
+
+    def change_state(self, transition: str) -> bool:
+        """Request `configure`, `activate`, `deactivate`, `cleanup` or `shutdown`; return whether it succeeded."""
+        from lifecycle_msgs.msg import Transition
+        from lifecycle_msgs.srv import ChangeState
+
+        prefix = f"{self.state().upper()}_" if transition == "shutdown" else ""
+        number = getattr(Transition, f"TRANSITION_{prefix}{transition.upper()}")
+        request = ChangeState.Request(transition=Transition(id=number))
+        return self.call(self._change, request).success
+
+    def state(self) -> str:
+        from lifecycle_msgs.srv import GetState
+
+        return self.call(self._state, GetState.Request()).current_state.label
+
+    def trigger(self, name: str):
+        from std_srvs.srv import Trigger
+
+        client = self.node.create_client(Trigger, f"divo_controller/{name}")
+        return self.call(client, Trigger.Request())
+
+    def start_policy(self) -> None:
+        assert self.change_state("configure")
+        self.wait_for(lambda: self.change_state("activate"), "activation")
+
+    def check_commands(self) -> None:
+        """Finite, inside the velocity limits, and never changing faster than the acceleration limits, from rest on."""
+        limits = self._contract.limits()
+        velocity = np.array([limit.velocity for limit in limits])
+        step = np.array([limit.acceleration for limit in limits]) * self._contract.period_s
+        previous = np.zeros(len(limits))
+        for number, command in enumerate(self.commands):
+            assert np.isfinite(command).all(), f"command {number}: {command}"
+            assert (np.abs(command) <= velocity).all(), f"command {number}: {command}"
+            assert (np.abs(command - previous) <= step + 1e-12).all(), f"command {number}: {previous} to {command}"
+            previous = command
+
+
+@pytest.fixture
+def robot(domain, contract):
+    """Return the robot; after the test, every command it has seen is checked against the contract's limits."""
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.executors import SingleThreadedExecutor
+
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("robot", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    robot = Robot(node, executor, contract)
+    yield robot
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    robot.check_commands()
+
+
+@pytest.fixture
+def bundle(write_tiny_bundle, contract, tmp_path) -> Path:
+    return write_tiny_bundle(tmp_path, contract, FOLLOW_POSITION)
+
+
+@pytest.fixture
+def controller(start, bundle) -> Process:
+    """Return a controller process with the bundle of the test, not configured yet."""
+    return start("divo_controller.main", "--ros-args", "-p", f"bundle:={bundle}")
+
+
+@pytest.fixture
+def with_rate(contract) -> Callable[[float], Contract]:
+    return lambda rate_hz: msgspec.structs.replace(contract, rate_hz=rate_hz)

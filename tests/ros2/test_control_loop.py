@@ -1,0 +1,155 @@
+"""The control thread, without ROS: a robot in memory and a period of a millisecond."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from divo_controller.control_loop import ControlLoop, Cycle
+from divo_runtime.controller import Controller, Mode
+from divo_runtime.interfaces import PolicyAction
+from divo_runtime.loop import MonotonicClock
+from divo_runtime.observation import Measurement
+
+FULL_SPEED = [0.02, -0.02]
+PATIENCE_S = 10.0
+
+
+class ConstantPolicy:
+    noise_shape = (1, 2)
+
+    def act(self, observation, noise):
+        return PolicyAction(np.array(FULL_SPEED, np.float32), 0.0)
+
+
+class RobotInMemory:
+    """Records commands; raises once, at the command of the given number."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.commands: list[list[float]] = []
+        self.fails_at = fails_at
+        message = SimpleNamespace(name=["left", "right"], position=[0.0, 0.0], velocity=[0.0, 0.0])
+        self._measurements = {"joint_states": message}
+
+    def measurements(self):
+        return {topic: Measurement(message, self.now_ns()) for topic, message in self._measurements.items()}
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def publish(self, command, now_ns) -> None:
+        if len(self.commands) + 1 == self.fails_at:
+            self.fails_at = 0
+            raise RuntimeError("the cable is gone")
+        self.commands.append(command.tolist())
+
+
+@pytest.fixture
+def make_loop(with_rate) -> Callable[..., tuple[ControlLoop, Controller, list[Cycle]]]:
+    def make(robot: RobotInMemory):
+        contract = with_rate(1000.0)
+        controller = Controller(contract, ConstantPolicy(), np.random.default_rng(0), time.perf_counter_ns)
+        assert controller.activate(robot.now_ns(), robot.measurements()) == ()
+        cycles: list[Cycle] = []
+        loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), cycles.append, lambda: None)
+        return loop, controller, cycles
+
+    return make
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_brakes_and_falls_silent_when_stopped(make_loop):
+    robot = RobotInMemory()
+    loop, controller, cycles = make_loop(robot)
+    loop.start()
+    wait_until(lambda: robot.commands and robot.commands[-1] == pytest.approx(FULL_SPEED))
+
+    assert loop.stop(PATIENCE_S)
+
+    # 1 ms at 5 and 2.5 rad/s^2: steps of 0.005 and 0.0025, so 0.02 takes 4 and 8 commands
+    assert [right for _, right in robot.commands[-9:-1]] == pytest.approx(
+        [-0.02, -0.0175, -0.015, -0.0125, -0.01, -0.0075, -0.005, -0.0025], abs=1e-6
+    )
+    assert loop.failure is None
+    assert controller.mode is Mode.INACTIVE
+    assert [cycle.number for cycle in cycles] == list(range(1, len(cycles) + 1))
+
+
+def test_an_exception_in_the_thread_brakes_the_robot_before_it_is_reported(make_loop):
+    robot = RobotInMemory(fails_at=300)
+    loop, controller, _ = make_loop(robot)
+    loop.start()
+
+    wait_until(lambda: loop.failure is not None)
+
+    assert str(loop.failure) == "the cable is gone"
+    assert robot.commands[298] == pytest.approx(FULL_SPEED)
+    assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert controller.mode is Mode.INACTIVE
+
+
+def test_answers_requests_between_cycles_and_after_its_end(make_loop):
+    robot = RobotInMemory()
+    loop, controller, _ = make_loop(robot)
+    loop.start()
+
+    loop.ask(controller.emergency_stop)
+    assert loop.ask(lambda: controller.mode) is Mode.FAULT
+    with pytest.raises(ZeroDivisionError):
+        loop.ask(lambda: 1 / 0)
+    assert loop.stop(PATIENCE_S)
+
+    assert loop.ask(lambda: 42) == 42
+    assert loop.failure is None
+
+
+def test_a_policy_that_hangs_loses_the_robot(with_rate):
+    class HangingPolicy(ConstantPolicy):
+        calls = 0
+        released = threading.Event()
+
+        def act(self, observation, noise):
+            self.calls += 1
+            if self.calls > 100:
+                self.released.wait()
+            return super().act(observation, noise)
+
+    robot, policy = RobotInMemory(), HangingPolicy()
+    contract = with_rate(1000.0)
+    controller = Controller(contract, policy, np.random.default_rng(0), time.perf_counter_ns)
+    assert controller.activate(robot.now_ns(), robot.measurements()) == ()
+    loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), lambda cycle: None, lambda: None)
+    loop.start()
+    wait_until(lambda: policy.calls == 101)
+
+    wait_until(lambda: loop.rescue(silence_ns=20_000_000))
+
+    assert "hangs" in str(loop.failure)
+    assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
+    sent = len(robot.commands)
+    policy.released.set()
+    assert loop.stop(PATIENCE_S)
+    assert len(robot.commands) == sent
+
+
+def test_says_how_late_a_cycle_began_and_how_much_time_it_left(make_loop):
+    robot = RobotInMemory()
+    loop, _, cycles = make_loop(robot)
+    loop.start()
+    wait_until(lambda: len(cycles) >= 20)
+    assert loop.stop(PATIENCE_S)
+
+    for cycle in cycles:
+        assert cycle.lateness_ns >= 0
+        assert cycle.lateness_ns + cycle.total_ns + cycle.slack_ns <= 1_000_000
