@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from divo_runtime.errors import DivoError
 from divo_train.checkpoint import save_tensors
 from divo_train.config import FitConfig
 from divo_train.curves import draw_curves
@@ -32,13 +39,19 @@ HEADLINE = {
 _progress_queue: Queue[tuple[str, int, dict[str, float]]] | None = None
 
 
+class StageError(DivoError):
+    """A stage cannot be run on this machine, or its process died."""
+
+
 def fit(config: FitConfig, console: Console) -> Path:
     """Train what `config` asks for and return the run folder.
 
     Raises:
         DatasetError: If the dataset is missing, damaged, or not the one this run began with.
         DivergedError: If a loss becomes NaN.
+        StageError: If the device is not there or a stage's process is killed.
     """
+    _require_device(config.device)
     dataset = load_minari(Path(config.dataset))
     folder = Path(config.out)
     begin_run(folder, config, dataset)
@@ -55,11 +68,16 @@ def fit(config: FitConfig, console: Console) -> Path:
     )
     with (
         Progress(*columns, console=console) as progress,
-        ProcessPoolExecutor(config.workers, context, initializer=_join_progress, initargs=(queue,)) as pool,
+        ProcessPoolExecutor(config.workers, context, initializer=_begin_worker, initargs=(queue,)) as pool,
     ):
         bars = {stage.name: progress.add_task(stage.name, total=stage.updates(config), note="") for stage in stages}
         try:
             _run_all(stages, config, pool, lambda: _show(queue, progress, bars))
+        except BrokenProcessPool as error:
+            raise StageError(
+                "A stage's process was killed.", where=str(folder), got=str(error),
+                fix="See whether memory ran out. The same command goes on from the last checkpoint.",
+            ) from error  # fmt: skip
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -102,9 +120,32 @@ def _run_all(stages: tuple[Stage, ...], config: FitConfig, pool: ProcessPoolExec
             future.result()
 
 
-def _join_progress(queue: Queue[tuple[str, int, dict[str, float]]]) -> None:
+def _require_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        raise StageError(
+            "Torch cannot use this device.", where="--device", got=f"{name}: {str(error).splitlines()[0]}",
+            expected="cpu, or cuda on a machine that has it",
+        ) from error  # fmt: skip
+
+
+def _begin_worker(queue: Queue[tuple[str, int, dict[str, float]]]) -> None:
+    """Prepare a process for stages: it leaves Ctrl-C to its parent, and does not outlive it.
+
+    A stage left alone would write its checkpoints into the run that somebody has started again.
+    """
     global _progress_queue
     _progress_queue = queue
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _work(stage: str, config: FitConfig) -> None:

@@ -59,7 +59,8 @@ def actor_loss(
         observation: (B, obs_dim) normalised.
         noise: (B, act_dim) the noise that belongs to `target`.
         target: (B, act_dim) filtered candidate.
-        weight: (B,) 1 where the target's advantage is positive, less elsewhere.
+        weight: (B,) 1 where the logged action had a positive advantage, less elsewhere: the mask keeps the network for
+            the states that good behaviour visits.
         q_weight: Weight of -Q / mean|Q|; 0 leaves the critic's choice to the filter alone.
 
     Source: A2PR's masked TD3+BC objective (arXiv:2405.19909), of which DIVO is the diffusion form.
@@ -78,12 +79,19 @@ class ActorLearner:
     """Trains the one-step actor on candidates that are drawn and scored once."""
 
     def __init__(
-        self, data: TrainingSet, config: FitConfig, name: str, denoiser: Denoiser, q_networks: QEnsemble, value: Value
+        self,
+        data: TrainingSet,
+        config: FitConfig,
+        name: str,
+        weights: Tensor,
+        denoiser: Denoiser,
+        q_networks: QEnsemble,
+        value: Value,
     ) -> None:
-        contract, network = data.contract, config.network
-        actor = OneStepActor(contract.observation_size, contract.action_size, network.width, network.depth)
+        contract, width, depth = data.contract, config.actor.width, config.network.depth
+        actor = OneStepActor(contract.observation_size, contract.action_size, width, depth)
         self.networks = nn.ModuleDict({"actor": actor}).to(data.device)
-        self._data, self._config, self._name, self._q = data, config, name, q_networks
+        self._data, self._config, self._name, self._q, self._weights = data, config, name, q_networks, weights
         self._noise, self._candidates, self._advantage = draw_candidates(data, config, denoiser, q_networks, value)
 
     def update(self, step: int) -> tuple[Tensor, Metrics]:
@@ -93,14 +101,13 @@ class ActorLearner:
         picked = data.draw(self._config.optimizer.batch_size, generator)
         own = torch.randint(settings.cached_candidates, (len(picked),), generator=generator).to(data.device)
         target, advantage = filter_candidates(self._candidates[picked], self._advantage[picked], own, settings.keep)
-        weight = torch.where(advantage > 0, 1.0, settings.low_weight)
         loss, metrics = actor_loss(
             self.networks["actor"],  # type: ignore[arg-type]
             self._q,
             data.observations[data.rows[picked]],
             self._noise[picked, own],
             target,
-            weight,
+            self._weights[picked],
             settings.q_weight,
         )
         return loss, {**metrics, "filtered_positive": (advantage > 0).float().mean()}

@@ -52,5 +52,5 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
-    return [{key: float(value) for key, value in row.items()} for row in rows]
+        whole = [line for line in file if line.endswith("\n")]
+    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(whole)]

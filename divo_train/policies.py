@@ -109,6 +109,11 @@ def load_networks(run: Path) -> TrainedNetworks:
             fix="Run `divo-train fit --out ...` to its end; it goes on from its last checkpoint.",
         )  # fmt: skip
     tensors, metadata = load_tensors(path)
+    if not {"contract", "config"} <= metadata.keys():
+        raise CheckpointError(
+            "The weights do not say what they were trained for.", where=str(path), got=f"keys {sorted(metadata)}",
+            expected="keys config, contract", fix="Use the file that `divo-train fit` wrote.",
+        )  # fmt: skip
     contract = parse_yaml(metadata["contract"], Contract, f"contract of {run}")
     config = config_from(metadata["config"], FitConfig)
     sizes = contract.observation_size, contract.action_size
@@ -116,7 +121,7 @@ def load_networks(run: Path) -> TrainedNetworks:
     parts: dict[str, torch.nn.Module] = {
         "normalizer": Normalizer(torch.zeros(sizes[0]), torch.ones(sizes[0])),
         "denoiser": Denoiser(*sizes, width, depth, 1.0),
-        "actor": OneStepActor(*sizes, width, depth),
+        "actor": OneStepActor(*sizes, config.actor.width, depth),
         "q_networks": QEnsemble(*sizes, width, depth, config.value.members),
         "value": Value(sizes[0], width, depth),
         "cloning": Regressor(*sizes, width, depth),

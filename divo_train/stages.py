@@ -1,7 +1,8 @@
 """The stages of a run and what each needs; they speak to each other only through checkpoints.
 
-    value ----> labels ----> diffusion ---+
-    selector -----------------------------+---> actor
+    value ----> labels --+--> diffusion --+
+                         +----------------+--> actor
+    selector -----------------------------+
     cloning
 
 The critic that labels (value) and the critic that selects (selector) are trained apart, so that the selection does not
@@ -11,7 +12,7 @@ repeat the errors of the labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +43,7 @@ class Stage:
     needs: tuple[str, ...]
     updates: Callable[[FitConfig], int]
     build: Callable[[TrainingSet, FitConfig, Upstream], Learner]
+    learning_rate: Callable[[FitConfig], float] = lambda c: c.optimizer.learning_rate
 
 
 def _build_diffusion(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
@@ -49,8 +51,9 @@ def _build_diffusion(data: TrainingSet, config: FitConfig, upstream: Upstream) -
 
 
 def _build_actor(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
+    weights = label_weights(data, config, upstream["value"])
     denoiser = load_denoiser(upstream["diffusion"], data, config)
-    return ActorLearner(data, config, "actor", denoiser, *load_critic(upstream["selector"], data, config))
+    return ActorLearner(data, config, "actor", weights, denoiser, *load_critic(upstream["selector"], data, config))
 
 
 def label_advantages(data: TrainingSet, config: FitConfig, critic: Mapping[str, Tensor]) -> Tensor:
@@ -69,11 +72,17 @@ def label_weights(data: TrainingSet, config: FitConfig, critic: Mapping[str, Ten
 
 
 STAGES = (
-    Stage("value", ("divo",), (), lambda c: c.value.updates, lambda d, c, _: ValueLearner(d, c, "value")),
-    Stage("selector", ("divo",), (), lambda c: c.value.updates, lambda d, c, _: ValueLearner(d, c, "selector")),
+    Stage(
+        "value", ("divo",), (), lambda c: c.value.updates,
+        lambda d, c, _: ValueLearner(d, c, "value"), lambda c: c.value.learning_rate,
+    ),
+    Stage(
+        "selector", ("divo",), (), lambda c: c.value.updates,
+        lambda d, c, _: ValueLearner(d, c, "selector"), lambda c: c.value.learning_rate,
+    ),
     Stage("diffusion", ("divo",), ("value",), lambda c: c.diffusion.updates, _build_diffusion),
     Stage("cloning", ("bc",), (), lambda c: c.cloning_updates, lambda d, c, _: CloningLearner(d, c, "cloning")),
-    Stage("actor", ("divo",), ("diffusion", "selector"), lambda c: c.actor.updates, _build_actor),
+    Stage("actor", ("divo",), ("value", "diffusion", "selector"), lambda c: c.actor.updates, _build_actor),
 )
 """In the order in which they are started when several could run."""
 
@@ -96,4 +105,5 @@ def run_stage(name: str, config: FitConfig, report: Report) -> None:
     data = training_set(dataset, config.device)
     updates = {other.name: other.updates(config) for other in STAGES}
     upstream = {need: finished_tensors(Path(config.out), need, updates[need]) or {} for need in stage.needs}
+    config = replace(config, optimizer=replace(config.optimizer, learning_rate=stage.learning_rate(config)))
     train(stage.build(data, config, upstream), stage.updates(config), config, name, report)

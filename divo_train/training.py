@@ -58,16 +58,19 @@ def train(learner: Learner, updates: int, config: FitConfig, stage: str, report:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             learner.after_step()
-            if step % config.log_every == 0 or step == updates:
+            logging = step % config.log_every == 0 or step == updates
+            saving = step % config.checkpoint_every == 0 or step == updates
+            if logging or saving:
                 row = {name: float(value.detach()) for name, value in metrics.items()}
                 if not math.isfinite(sum(row.values())):
                     raise DivergedError(
                         "Training diverged.", where=f"stage '{stage}', step {step}", got=str(row),
                         fix="Lower --optimizer.learning-rate; check the reward scale of the data.",
                     )  # fmt: skip
+            if logging:
                 log.write(step, row)
                 report(step, row)
-            if step % config.checkpoint_every == 0 or step == updates:
+            if saving:
                 save_tensors(path, training_state(learner.networks, optimizer), {"step": step, "updates": updates})
     return network_tensors(load_tensors(path)[0])
 

@@ -16,3 +16,11 @@ def write_tiny_bundle() -> Callable[..., Path]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.write_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def arm_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small real dataset: about 1500 transitions of `mixed-25`."""
+    from divo_sim.collect import Recipe, collect
+
+    return collect(Recipe("mixed-25", 1500, seed=5), tmp_path_factory.mktemp("data"), workers=1, report=lambda _: None)

@@ -62,6 +62,8 @@ def check_dataset(dataset: Dataset) -> Dataset:
         DatasetError: Naming the array, what was got and what was expected.
     """
     contract, count = dataset.contract, len(dataset)
+    if count == 0:
+        raise DatasetError("The dataset is empty.", where=dataset.name, fix="Collect or import some episodes.")
     expected = {
         "observations": (len(dataset.observations), contract.observation_size),
         "actions": (count, contract.action_size),
@@ -89,6 +91,4 @@ def check_dataset(dataset: Dataset) -> Dataset:
                 expected="finite numbers",
                 fix="Drop the episode or mend the recording; a NaN would silently ruin every weight.",
             )
-    if count == 0:
-        raise DatasetError("The dataset is empty.", where=dataset.name, fix="Collect or import some episodes.")
     return dataset

@@ -44,7 +44,7 @@ def load_minari(folder: Path, contract: Contract | None = None, hidden: bool = F
     try:
         with h5py.File(path) as file:
             return _read_episodes(file, metadata, contract, str(folder), hidden)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise DatasetError(
             "The dataset file is damaged.", where=str(path), got=str(error), fix="Collect the dataset again."
         ) from error
@@ -67,14 +67,18 @@ def _read_episodes(
     file: h5py.File, metadata: dict[str, Any], contract: Contract, name: str, with_hidden: bool
 ) -> Dataset:
     groups = [file[f"episode_{i}"] for i in range(int(metadata["total_episodes"]))]
+    if not groups:
+        raise DatasetError("The dataset is empty.", where=name, fix="Collect or import some episodes.")
     lengths = np.array([len(group["actions"]) for group in groups])
-    first_rows = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]]) if len(groups) else np.empty(0, int)
+    for number, (group, length) in enumerate(zip(groups, lengths, strict=True)):
+        _check_rows(f"{name}, episode_{number}", len(group["observations"]), length)
+    first_rows = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
     rows = [np.arange(first, first + length) for first, length in zip(first_rows, lengths, strict=True)]
 
     def join(key: str, dtype: type) -> Any:
         return np.concatenate([group[key][()] for group in groups]).astype(dtype)
 
-    infos = groups[0].get("infos", {}) if groups and with_hidden else {}
+    infos = groups[0].get("infos", {}) if with_hidden else {}
     hidden = {key: np.concatenate([g["infos"][key][()][1:] for g in groups]) for key in infos if infos[key].ndim == 1}
     return check_dataset(
         Dataset(
@@ -91,3 +95,15 @@ def _read_episodes(
             hidden=hidden,
         )
     )
+
+
+def _check_rows(where: str, observations: int, actions: int) -> None:
+    """Refuse an episode whose last observation is missing: every later episode would be paired with wrong rows."""
+    if observations != actions + 1:
+        raise DatasetError(
+            "An episode does not have one observation more than actions.",
+            where=where,
+            got=f"{observations} observations, {actions} actions",
+            expected=f"{actions + 1} observations",
+            fix="Record the observation after the last action too.",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -40,6 +41,8 @@ from divo_train.policies import TrainedNetworks, load_networks, torch_policy
 BACKEND = "onnxruntime"
 POLICIES: tuple[PolicyRole, ...] = ("actor", "sampler")
 Announce = Callable[[str], None]
+BUNDLE_FILE = re.compile(r".+\.(onnx|yaml)|parity\.json|engines")
+"""What may be removed when a bundle is replaced."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,7 @@ def export_bundle(run: Path, out: Path, parity_observations: int, created: datet
     trained = load_trained(run)
     contract = trained.networks.contract
     dataset = load_minari(Path(trained.networks.config.dataset), contract)
-    if out.exists() and not any(out.glob("*.onnx")) and any(out.iterdir()):
-        raise BundleError("The output folder holds something else.", where=str(out), fix="Choose another --out.")
+    _require_replaceable(out)
     with tempfile.TemporaryDirectory(dir=_existing(out.parent), prefix=f".{out.name}-") as scratch:
         folder = Path(scratch) / contract.name
         folder.mkdir()
@@ -212,12 +214,22 @@ def _write_manifest(folder: Path, trained: Trained, dataset: Dataset, run: Path,
         ),
         {
             "exporter": f"divo {divo_runtime.__version__}",
-            "torch version": torch.__version__,
+            "torch version": str(torch.__version__),
             "onnx version": onnx.__version__,
         },
         critics=config.value.members,
     )
     write_manifest(folder / f"{networks.contract.name}.yaml", manifest)
+
+
+def _require_replaceable(out: Path) -> None:
+    """Refuse a folder that holds anything that is not of a bundle, because it will be removed whole."""
+    strangers = [path.name for path in out.iterdir() if not BUNDLE_FILE.fullmatch(path.name)] if out.is_dir() else []
+    if strangers or (out.exists() and not out.is_dir()):
+        raise BundleError(
+            "The output folder holds something else.", where=str(out), got=", ".join(sorted(strangers)[:5]) or "a file",
+            expected="nothing, or an older bundle", fix="Choose another --out.",
+        )  # fmt: skip
 
 
 def _existing(folder: Path) -> Path:

@@ -32,10 +32,17 @@ def _robot() -> type[Any]:
     return RobotCommand
 
 
+def _validate() -> type[Any]:
+    from divo_sim.validate_command import ValidateCommand
+
+    return ValidateCommand
+
+
 COMMANDS: dict[str, Callable[[], type[Any]]] = {
     "collect": _collect,
     "render": _render,
     "robot": _robot,
+    "validate": _validate,
 }
 """Name -> loader of the command's dataclass. Only the command asked for is imported, all of them for `--help`."""
 

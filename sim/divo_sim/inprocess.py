@@ -1,4 +1,8 @@
-"""Play a bundle's policy in the gymnasium environment of its contract, without ROS: what the ROS path is measured against."""
+"""Play a bundle's policy in the gymnasium environment of its contract, without ROS.
+
+What the path over ROS is measured against: the same physics, seeds and networks, and no time that passes while the
+policy thinks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,26 +21,44 @@ from divo_runtime.interfaces import Policy
 from divo_runtime.ports import PolicyRole
 from divo_sim.outcomes import Outcome
 
+CHUNK = 5
+"""Episodes per task of a worker: few enough for a lively progress bar, enough to pay for loading the bundle."""
+
 
 def play_in_process(
-    bundle: Path, role: PolicyRole, seeds: Sequence[int], workers: int, report: Callable[[int], None]
+    bundle: Path, role: PolicyRole, seeds: Sequence[int], workers: int, report: Callable[[Sequence[Outcome]], None]
 ) -> list[Outcome]:
-    """Play one episode per seed, in parallel processes.
+    """Play one episode per seed, in parallel processes; the result does not depend on their number.
 
     Args:
         bundle: Bundle folder.
         role: Which of its policies.
         seeds: Seeds of the episodes; the policy's noise is a function of them too.
-        workers: Processes.
-        report: Told after each chunk how many episodes are done.
+        workers: Processes, >= 1.
+        report: Told after each chunk all episodes so far.
     """
-    chunks = [seeds[first : first + 5] for first in range(0, len(seeds), 5)]
+    chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
     outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(workers, max(len(chunks), 1)), get_context("spawn")) as pool:
         for played in pool.map(partial(_play_chunk, bundle, role), chunks):
             outcomes += played
-            report(len(outcomes))
+            report(outcomes)
     return outcomes
+
+
+def play_episode(environment: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> Outcome:
+    """Play one episode; environment and noise are functions of `seed`."""
+    observation, info = environment.reset(seed=seed)
+    rng = np.random.default_rng([seed, 1])
+    total, over = 0.0, False
+    path: list[tuple[float, ...]] = []
+    while not over:
+        action = policy.act(observation, rng.standard_normal(policy.noise_shape, dtype=np.float32)).action
+        observation, reward, terminated, truncated, info = environment.step(action)
+        total, over = total + float(reward), terminated or truncated
+        path.append(tuple(float(x) for x in info["tool_position"]))
+    success, clean, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
+    return Outcome(seed, success, clean, route, total, len(path), tuple(path))
 
 
 def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Outcome]:
@@ -46,17 +69,3 @@ def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Ou
             return [play_episode(environment, policy, seed) for seed in seeds]
         finally:
             environment.close()
-
-
-def play_episode(environment: gymnasium.Env, policy: Policy, seed: int) -> Outcome:
-    """Play one episode; environment and noise are functions of `seed`."""
-    observation, info = environment.reset(seed=seed)
-    rng = np.random.default_rng([seed, 1])
-    total, over, path = 0.0, False, []
-    while not over:
-        action = policy.act(observation, rng.standard_normal(policy.noise_shape, dtype=np.float32)).action
-        observation, reward, terminated, truncated, info = environment.step(action)
-        total, over = total + float(reward), terminated or truncated
-        path.append(tuple(float(x) for x in info["tool_position"]))
-    success, clean, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
-    return Outcome(seed, success, clean, route, total, len(path), tuple(path))  # type: ignore[arg-type]

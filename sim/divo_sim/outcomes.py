@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import beta
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,8 @@ class Outcome:
     """Undiscounted sum of rewards."""
     steps: int
     """Control periods."""
-    path: tuple[tuple[float, float, float], ...]
-    """Tool position after each period [m]."""
+    path: tuple[tuple[float, ...], ...]
+    """Tool position (x, y, z) after each period [m]."""
     joints: tuple[tuple[float, ...], ...] = ()
     """Joint positions after each period [rad], where they were recorded."""
 
@@ -51,17 +54,20 @@ class Score:
     success: Estimate
     collision_free: Estimate
     mean_return: Estimate
-    steps: float
-    """Mean control periods of the episodes that reached the goal; NaN if none did."""
-    outer_share: float
-    """Share of the outer route among the collision-free episodes; NaN if there is none."""
+    steps: float | None
+    """Mean control periods of the episodes that reached the goal; None if none did."""
+    outer_share: float | None
+    """Share of the outer route among the collision-free episodes; None if there is none."""
 
 
 def score(outcomes: Sequence[Outcome]) -> Score:
     """Count and average at least one episode.
 
-    Rates have exact intervals (Clopper and Pearson 1934), the return a percentile bootstrap's.
+    Raises:
+        ValueError: If there is no episode.
     """
+    if not outcomes:
+        raise ValueError("A score needs at least one episode, got none.")
     reached = [outcome for outcome in outcomes if outcome.success]
     clean = [outcome for outcome in outcomes if outcome.collision_free]
     return Score(
@@ -69,23 +75,37 @@ def score(outcomes: Sequence[Outcome]) -> Score:
         success=rate(len(reached), len(outcomes)),
         collision_free=rate(len(clean), len(outcomes)),
         mean_return=mean([outcome.return_ for outcome in outcomes]),
-        steps=float(np.mean([outcome.steps for outcome in reached])) if reached else float("nan"),
-        outer_share=float(np.mean([outcome.route > 0 for outcome in clean])) if clean else float("nan"),
+        steps=float(np.mean([outcome.steps for outcome in reached])) if reached else None,
+        outer_share=float(np.mean([outcome.route > 0 for outcome in clean])) if clean else None,
     )
 
 
 def rate(count: int, total: int) -> Estimate:
-    """Return a proportion with its exact interval."""
-    interval = binomtest(count, total).proportion_ci(confidence_level=0.95, method="exact")
-    return Estimate(count / total, float(interval.low), float(interval.high))
+    """Return a proportion with its exact 95 % interval.
+
+    Source: Clopper and Pearson 1934; as quantiles of the beta distribution in Brown, Cai and DasGupta 2001, eq. (4).
+
+    Args:
+        count: Successes, 0 to `total`.
+        total: Trials, >= 1.
+    """
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, total - count + 1))
+    high = 1.0 if count == total else float(beta.ppf(1.0 - tail, count + 1, total - count))
+    return Estimate(count / total, low, high)
 
 
 def mean(values: Sequence[float], seed: int = 0) -> Estimate:
-    """Return a mean with its bootstrap interval; a single value has no width."""
-    if len(set(values)) < 2:
-        return Estimate(values[0], values[0], values[0])
-    rng = np.random.default_rng(seed)
-    interval = bootstrap(
-        (np.array(values),), np.mean, method="percentile", n_resamples=2000, rng=rng
-    ).confidence_interval
-    return Estimate(float(np.mean(values)), float(interval.low), float(interval.high))
+    """Return the mean of at least one value with its 95 % interval by the percentile bootstrap.
+
+    Source: Efron 1979. Equal values have no width.
+
+    Args:
+        values: The sample.
+        seed: Seed of the resampling, so that the same episodes always give the same interval.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    resampled = np.random.default_rng(seed).choice(sample, (RESAMPLES, len(sample))).mean(axis=1)
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(resampled, [tail, 100.0 - tail])
+    return Estimate(float(sample.mean()), float(low), float(high))

@@ -2,8 +2,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from divo_train.data.dataset import Dataset
 
 spec = importlib.util.spec_from_file_location("bandit", Path(__file__).with_name("bandit.py"))
 bandit_module = importlib.util.module_from_spec(spec)
@@ -19,3 +22,20 @@ def bandit():
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def two_episodes():
+    """Rewards 1, 2, 3 up to a termination, then 10, 20 up to a truncation; observation rows are [row, 0]."""
+    rows = np.array([0, 1, 2, 4, 5])
+    return Dataset(
+        name="two episodes",
+        contract=bandit_module.bandit_contract(),
+        observations=np.stack([np.arange(7), np.zeros(7)], axis=1).astype(np.float32),
+        actions=np.zeros((5, 2), np.float32),
+        rewards=np.array([1, 2, 3, 10, 20], np.float32),
+        terminated=np.array([False, False, True, False, False]),
+        truncated=np.array([False, False, False, False, True]),
+        rows=rows,
+        episodes=np.array([0, 0, 0, 1, 1]),
+    )

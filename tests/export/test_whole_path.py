@@ -1,0 +1,54 @@
+"""From nothing to a policy that acts: collect, train, export, load, play; tiny, but every part is the real one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime, timezone
+
+import gymnasium
+import pytest
+from rich.console import Console
+
+from divo_export.bundle import export_bundle
+from divo_runtime.bundle import load_bundle
+from divo_sim.arm_episode import STEP_LIMIT
+from divo_sim.collect import Recipe, collect
+from divo_sim.inprocess import play_episode
+from divo_train.config import ActorConfig, DiffusionConfig, FitConfig, NetworkConfig, OptimizerConfig, ValueConfig
+from divo_train.fit import fit
+
+
+@pytest.mark.slow
+def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
+    dataset = collect(Recipe("mixed-25", 3000, seed=1), tmp_path / "data", workers=2, report=lambda _: None)
+    config = FitConfig(
+        dataset=str(dataset),
+        out=str(tmp_path / "run"),
+        network=NetworkConfig(width=32, depth=2),
+        optimizer=dataclasses.replace(OptimizerConfig(), batch_size=64),
+        value=dataclasses.replace(ValueConfig(), updates=200),
+        diffusion=dataclasses.replace(DiffusionConfig(), updates=200),
+        actor=dataclasses.replace(ActorConfig(), updates=200, width=32, cached_candidates=4, keep=2),
+        cloning_updates=200,
+    )
+    run = fit(config, Console(quiet=True))
+    created = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    lines: list[str] = []
+    out = export_bundle(run, tmp_path / "bundle", 100, created, lines.append).folder
+    assert len(lines) == 6  # three graphs, three comparisons
+
+    with load_bundle(out) as bundle:
+        assert (
+            bundle.manifest.x_divo.provenance.dataset_sha256
+            == json.loads((dataset / "data" / "metadata.json").read_text())["content_sha256"]
+        )
+        environment = gymnasium.make(bundle.contract.environment)
+        outcomes = [play_episode(environment, bundle.open_policy(role), 10_000) for role in ("actor", "sampler")]
+        again = play_episode(environment, bundle.open_policy("sampler"), 10_000)
+        environment.close()
+    for outcome in outcomes:
+        assert 1 <= outcome.steps <= STEP_LIMIT
+        assert len(outcome.path) == outcome.steps
+        assert -50 < outcome.return_ < 50
+    assert again == outcomes[1]

@@ -1,0 +1,206 @@
+"""The training loop: reproducible, resumable, and loud when it diverges."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from divo_train.checkpoint import CheckpointError, load_tensors, save_tensors
+from divo_train.config import ActorConfig, FitConfig, NetworkConfig, OptimizerConfig
+from divo_train.data.training_set import training_set
+from divo_train.metrics import MetricsLog, read_metrics
+from divo_train.stages import STAGES
+from divo_train.training import DivergedError, checkpoint_path, finished_tensors, learning_rate, train
+
+UPDATES = 25
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a run in its middle."""
+
+
+class Dying:
+    """A real learner that is killed at a step."""
+
+    def __init__(self, learner, last_step):
+        self.networks, self._learner, self._last_step = learner.networks, learner, last_step
+
+    def update(self, step):
+        if step == self._last_step:
+            raise KilledError
+        return self._learner.update(step)
+
+    def after_step(self):
+        self._learner.after_step()
+
+
+@pytest.fixture(scope="module")
+def data(bandit):
+    return training_set(bandit.bandit_dataset(200), "cpu")
+
+
+@pytest.fixture
+def config(tmp_path):
+    return FitConfig(
+        out=str(tmp_path / "run"),
+        network=NetworkConfig(width=8, depth=2),
+        optimizer=dataclasses.replace(OptimizerConfig(), batch_size=16),
+        actor=dataclasses.replace(ActorConfig(), cached_candidates=4, keep=2),
+        checkpoint_every=10,
+        log_every=4,
+    )
+
+
+def stage_named(name):
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def learner_of(name, data, config, seed=0):
+    """Build a stage's learner on untrained upstream networks."""
+    torch.manual_seed(99)
+    value = stage_named("value").build(data, config, {}).networks.state_dict()
+    diffusion = stage_named("diffusion").build(data, config, {"value": value}).networks.state_dict()
+    torch.manual_seed(seed)
+    return stage_named(name).build(data, config, {"value": value, "selector": value, "diffusion": diffusion})
+
+
+def ignore(step, metrics):
+    """Report to nobody."""
+
+
+def folder_of(config):
+    return Path(config.out)
+
+
+def metrics_of(config, name):
+    return (folder_of(config) / "metrics" / f"{name}.csv").read_bytes()
+
+
+def saved(config, folder):
+    return dataclasses.replace(config, out=f"{config.out}-{folder}")
+
+
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+def test_a_killed_run_ends_in_the_same_state_as_an_unbroken_one(name, data, config):
+    unbroken, broken = saved(config, "unbroken"), saved(config, "broken")
+    train(learner_of(name, data, config), UPDATES, unbroken, name, ignore)
+    with pytest.raises(KilledError):
+        train(Dying(learner_of(name, data, config), last_step=17), UPDATES, broken, name, ignore)
+    path = checkpoint_path(folder_of(broken), name)
+    assert load_tensors(path)[1]["step"] == 10  # at most the last interval is lost
+    assert finished_tensors(folder_of(broken), name, UPDATES) is None
+    steps = []
+    train(learner_of(name, data, config, seed=5), UPDATES, broken, name, lambda step, _: steps.append(step))
+    assert steps == [12, 16, 20, 24, 25]
+    (got, metadata), (expected, _) = load_tensors(path), load_tensors(checkpoint_path(folder_of(unbroken), name))
+    assert metadata == {"step": UPDATES, "updates": UPDATES}
+    assert {key: tensor.numpy().tobytes() for key, tensor in got.items()} == {
+        key: tensor.numpy().tobytes() for key, tensor in expected.items()
+    }  # optimiser included
+    assert metrics_of(broken, name) == metrics_of(unbroken, name)
+
+
+def test_another_seed_gives_other_weights(data, config):
+    other = dataclasses.replace(saved(config, "other"), seed=1)
+    first = train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+    second = train(learner_of("cloning", data, other), UPDATES, other, "cloning", ignore)
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_finished_stage_is_not_trained_again(data, config):
+    first = train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+    steps = []
+    again = train(learner_of("cloning", data, config, seed=5), UPDATES, config, "cloning", lambda s, _: steps.append(s))
+    assert steps == []
+    assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+class Diverging(Dying):
+    """A real learner whose loss becomes NaN."""
+
+    def update(self, step):
+        loss, metrics = self._learner.update(step)
+        broken = loss * (float("nan") if step >= self._last_step else 1.0)
+        return broken, {**metrics, "cloning_loss": broken}
+
+
+@pytest.mark.parametrize("log_every", [4, 1000])
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(log_every, data, config):
+    config = dataclasses.replace(config, log_every=log_every)
+    with pytest.raises(DivergedError, match=r"stage 'cloning', step (16|20)"):
+        train(Diverging(learner_of("cloning", data, config), last_step=15), UPDATES, config, "cloning", ignore)
+    tensors, metadata = load_tensors(checkpoint_path(folder_of(config), "cloning"))
+    assert metadata["step"] == 10
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_the_step_size_falls_along_a_cosine_from_the_full_rate_to_its_fraction():
+    settings = OptimizerConfig(learning_rate=0.1, final_fraction=0.2)
+    assert learning_rate(1, 101, settings) == pytest.approx(0.1)
+    assert learning_rate(51, 101, settings) == pytest.approx(0.06)  # half way: (0.1 + 0.02) / 2
+    assert learning_rate(101, 101, settings) == pytest.approx(0.02)
+    assert learning_rate(1, 1, settings) == pytest.approx(0.1)
+
+
+def test_a_damaged_checkpoint_is_named(data, config):
+    train(learner_of("cloning", data, config), 10, config, "cloning", ignore)
+    path = checkpoint_path(folder_of(config), "cloning")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match=r"cloning\.safetensors[\s\S]*Delete the file"):
+        train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+
+
+def test_a_checkpoint_of_other_networks_is_refused(data, config):
+    train(learner_of("cloning", data, config), 10, config, "cloning", ignore)
+    wider = dataclasses.replace(config, network=NetworkConfig(width=16, depth=2))
+    with pytest.raises(CheckpointError, match="other network settings"):
+        train(learner_of("cloning", data, wider), UPDATES, wider, "cloning", ignore)
+
+
+def test_a_foreign_tensor_file_is_refused(data, config):
+    path = checkpoint_path(folder_of(config), "cloning")
+    path.parent.mkdir(parents=True)
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError):
+        train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+
+
+def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    save_tensors(path, {"weight": torch.ones(2)}, {"step": 1})
+
+    def die(*_):
+        raise KilledError
+
+    monkeypatch.setattr("os.replace", die)
+    with pytest.raises(KilledError):
+        save_tensors(path, {"weight": torch.zeros(2)}, {"step": 2})
+    tensors, metadata = load_tensors(path)
+    assert tensors["weight"].tolist() == [1.0, 1.0]
+    assert metadata == {"step": 1}
+
+
+def test_rows_after_the_step_that_a_run_resumes_from_are_dropped(tmp_path):
+    with MetricsLog(tmp_path, "value", 0) as log:
+        for step in (2, 4, 6):
+            log.write(step, {"loss": step / 8, "v": 1.0})
+    with MetricsLog(tmp_path, "value", 4) as log:
+        log.write(6, {"loss": 9.0, "v": 2.0})
+    assert (tmp_path / "metrics" / "value.csv").read_text().split() == [
+        "step,loss,v",
+        "2,0.25,1.0",
+        "4,0.5,1.0",
+        "6,9.0,2.0",
+    ]
+
+
+@pytest.mark.parametrize("half", ["6", "6,0.7", "6,0.75,1", "6,0.75,1e-"])
+def test_a_half_written_row_is_left_out(tmp_path, half):
+    path = tmp_path / "metrics" / "value.csv"
+    path.parent.mkdir()
+    path.write_text(f"step,loss,v\r\n2,0.25,1.0\r\n{half}", newline="")
+    assert read_metrics(path) == [{"step": 2.0, "loss": 0.25, "v": 1.0}]
