@@ -1,5 +1,7 @@
 # The front door. `make` lists the targets; `make demo` goes from nothing to a validated robot.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || echo python3)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= $(shell for p in python3.11 python3.10 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 MIXTURE ?= mixed-25
 SEED ?= 0
 RUN ?= runs/arm_reach/$(MIXTURE)
@@ -10,7 +12,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format collect train evaluate export controller sim validate bench clean
+.PHONY: help demo figures test check format collect train evaluate export controller sim validate bench clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
@@ -19,8 +21,22 @@ help:  ## list the targets
 	@echo
 	@echo "  Settings: MIXTURE=$(MIXTURE) SEED=$(SEED) RUN=$(RUN) BUNDLE=$(BUNDLE) REPORT=$(REPORT)"
 
-demo: $(READY)  ## everything, from nothing to a validated robot: collect, train, export, drive over ROS 2, report
-	@$(BIN)/python -m benchmarks.demo --mixture $(MIXTURE) --seed $(SEED) --run $(RUN) --bundle $(BUNDLE) --report $(REPORT)
+demo:  ## everything, from nothing to a validated robot: collect, train, export, drive over ROS 2, report
+	@begun=$$(date +%s); step() { echo; echo "== $$1"; shift; $(MAKE) --no-print-directory "$$@" || { \
+	    echo "The demo stopped; \`make demo\` goes on from here."; exit 1; }; }; \
+	  step "1/6 environment" $(READY) && \
+	  step "2/6 collect: record scripted behaviours of the simulated arm" collect && \
+	  step "3/6 train: DIVO, and behaviour cloning beside it" train && \
+	  step "4/6 evaluate: the trained policies in the simulator" $(RUN)/evaluation/bc.json && \
+	  step "5/6 export: ONNX graphs, checked against torch" export && \
+	  step "6/6 validate: the ROS 2 controller drives the simulated robot" validate && \
+	  $(BIN)/python -m benchmarks.demo --report $(REPORT) --run $(RUN) --seconds $$(($$(date +%s) - begun))
+
+figures:  ## run the demo from nothing and write its numbers to docs/figures.json and the documents that quote them
+	@rm -rf .venv $(RUN) $(BUNDLE) $(REPORT) $(DATASET)
+	@begun=$$(date +%s); $(MAKE) --no-print-directory demo && \
+	  $(BIN)/python -m benchmarks.demo --report $(REPORT) --run $(RUN) --seconds $$(($$(date +%s) - begun)) --record
+	@$(BIN)/python -m benchmarks.figures fill
 
 test: $(READY)  ## run all tests, ROS and simulator included
 	$(BIN)/pytest -q
@@ -31,6 +47,7 @@ check: $(READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
+	$(BIN)/python -m benchmarks.figures check
 
 format: $(READY)  ## put the code in form
 	$(BIN)/ruff format .
@@ -44,6 +61,9 @@ train: $(READY)  ## train DIVO, and behaviour cloning beside it, on the dataset
 
 evaluate: $(READY)  ## play the trained policies in the simulator, in process
 	$(BIN)/divo-train evaluate $(RUN)
+
+$(RUN)/evaluation/bc.json: $(RUN)/policy.safetensors
+	@$(BIN)/divo-train evaluate $(RUN)
 
 export: $(READY)  ## write the bundle (ONNX graphs, parity report, manifest) from the training run
 	$(BIN)/divo-export bundle $(RUN) --out $(BUNDLE)
@@ -69,6 +89,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv (two to four minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "error: cannot create .venv; on Debian and Ubuntu install the package python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt torch
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[ort,ros,sim,train,export,dev]'
+	@install() { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt "$$@" \
+	    | sed -un 's/^Collecting \([^ ;(]*\).*/  fetching \1/p; s/^Installing collected packages.*/  installing/p'; }; \
+	  install torch && install -e '.[ort,ros,sim,train,export,dev]'
 	@touch $@

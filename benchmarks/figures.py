@@ -1,7 +1,7 @@
 """The one source of figures: benchmarks write `docs/figures.json`, documents quote from it and from nothing else.
 
-python -m benchmarks.figures fill     writes the current figures into README.md and docs/*.md
-python -m benchmarks.figures check    fails where a document says something else
+`python -m benchmarks.figures fill` writes the current figures into README.md and docs/*.md, and `check` instead of
+`fill` fails where a document says something else.
 
 A document quotes a figure between two markers, `<!-- figure NAME FORMAT -->...<!-- /figure -->`, where FORMAT is a
 Python format such as `.1%` or `.2f`, or one of the fields `unit`, `script`, `commit`, `date`, `machine`.
@@ -27,10 +27,9 @@ from divo_runtime.errors import DivoError
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures.json"
 FIELDS = ("value", "unit", "script", "commit", "date", "machine")
-QUOTE = re.compile(r"<!-- figure (?P<name>\S+) (?P<format>\S+) -->(?P<text>.*?)<!-- /figure -->", re.DOTALL)
+QUOTE = re.compile(r"<!-- figure (?P<name>\S+) (?P<format>\S+) -->(?P<text>[^<]*)<!-- /figure -->")
 MARKER = re.compile(r"<!-- /?figure\b")
 
-Number = float | int
 Figures = dict[str, dict[str, object]]
 
 
@@ -38,13 +37,13 @@ class FigureError(DivoError):
     """A figure is not a number, or a document quotes one that does not exist."""
 
 
-def record(name: str, value: Number, unit: str, script: str) -> None:
+def record(name: str, value: float, unit: str, script: str) -> None:
     """Write one figure, as `record_all` does."""
     record_all({name: (value, unit)}, script)
 
 
 def record_all(
-    measured: Mapping[str, tuple[Number, str]], script: str, path: Path = FIGURES, now: datetime | None = None
+    measured: Mapping[str, tuple[float, str]], script: str, path: Path = FIGURES, now: datetime | None = None
 ) -> None:
     """Write figures that were measured together; figures of other names stay.
 
@@ -55,16 +54,16 @@ def record_all(
         now: Time of the measurement; by default the present.
 
     Raises:
-        FigureError: If a value is not a finite number.
+        FigureError: If a value is not finite.
     """
     for name, (value, _) in measured.items():
         if isinstance(value, bool) or not math.isfinite(value):
             raise FigureError("A figure is not a finite number.", where=f"{script}, {name}", got=repr(value))
-    when = (now or datetime.now(timezone.utc)).date().isoformat()
-    origin = {"script": script, "commit": _commit(), "date": when, "machine": _machine()}
+    date = (now or datetime.now(timezone.utc)).date().isoformat()
+    origin = {"script": script, "commit": _commit(), "date": date, "machine": _machine()}
     figures = read_figures(path)
-    figures |= {name: {"value": value, "unit": unit, **origin} for name, (value, unit) in measured.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, (value, unit) in measured.items():
+        figures[name] = {"value": value if isinstance(value, int) else float(value), "unit": unit, **origin}
     temporary = path.with_suffix(".writing")
     temporary.write_text(json.dumps(dict(sorted(figures.items())), indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, path)
@@ -95,9 +94,7 @@ def quoted(text: str, figures: Figures, where: str) -> str:
             raise FigureError("A format does not fit.", where=line, got=form, expected=expected) from error
         return f"<!-- figure {name} {form} -->{shown}<!-- /figure -->"
 
-    if len(MARKER.findall(text)) != 2 * len(QUOTE.findall(text)) or any(
-        "<!--" in m["text"] for m in QUOTE.finditer(text)
-    ):
+    if len(MARKER.findall(text)) != 2 * len(QUOTE.findall(text)):
         expected = "<!-- figure NAME FORMAT -->...<!-- /figure -->"
         raise FigureError("A marker lacks its other half or its format.", where=where, expected=expected)
     return QUOTE.sub(fill, text)
@@ -113,28 +110,25 @@ def disagreements(paths: Sequence[Path], figures: Figures) -> list[str]:
     found = []
     for path in paths:
         text = path.read_text(encoding="utf-8")
-        new = quoted(text, figures, str(path))
-        pairs = zip(QUOTE.finditer(text), QUOTE.finditer(new), strict=True)
+        pairs = zip(QUOTE.finditer(text), QUOTE.finditer(quoted(text, figures, str(path))), strict=True)
         found += [f"{path}: {a['name']} is {b['text']}, not {a['text']}" for a, b in pairs if a["text"] != b["text"]]
     return found
 
 
 def main(arguments: Sequence[str]) -> int:
     """Fill or check the documents and return the exit status."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     if list(arguments) not in (["fill"], ["check"]):
         console.print("usage: python -m benchmarks.figures fill|check")
         return 2
     try:
         found = disagreements(documents(), read_figures())
-        if arguments[0] == "fill":
-            for path in documents():
-                path.write_text(quoted(path.read_text(encoding="utf-8"), read_figures(), str(path)), encoding="utf-8")
+        for path in documents() if arguments[0] == "fill" else []:
+            path.write_text(quoted(path.read_text(encoding="utf-8"), read_figures(), str(path)), encoding="utf-8")
     except FigureError as error:
-        console.print(f"error: {error}", markup=False)
+        console.print(f"error: {error}")
         return 2
-    for line in found:
-        console.print(line, markup=False)
+    console.print(*found, sep="\n", end="\n" if found else "")
     return int(bool(found) and arguments[0] == "check")
 
 
@@ -152,10 +146,8 @@ def _commit() -> str:
 
 
 def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    models = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
-    cpu = models[0] if models else platform.processor() or platform.machine()
-    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    models = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return f"{[*models, 'unknown'][0]}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
 if __name__ == "__main__":

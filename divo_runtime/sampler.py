@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Protocol, TypeVar
 
 Solver = Literal["dpmpp_2m", "euler", "heun"]
@@ -30,7 +31,7 @@ Denoise = Callable[[A, float], A]
 def noise_levels(steps: int, sigma_max: float = 5.0, sigma_min: float = 0.1, rho: float = 7.0) -> tuple[float, ...]:
     """Return `steps` falling noise levels and a final 0.
 
-    The default range suits few steps and actions scaled to [-1, 1]: it is far tighter than the image domain's 80..0.002.
+    The default range suits few steps and actions scaled to [-1, 1]: far tighter than the image domain's 80..0.002.
 
     Args:
         steps: Number of denoiser evaluations, >= 1.
@@ -57,14 +58,15 @@ def sample(denoise: Denoise[A], noise: A, sigmas: Sequence[float], solver: Solve
         denoise: (x, sigma) -> denoised x, of the shape of `noise`.
         noise: Standard normal, any shape.
         sigmas: Falling levels that end in 0, as `noise_levels` gives.
-        solver: `dpmpp_2m` (order 2, one evaluation per step), `euler` (order 1, DDIM), `heun` (order 2, two evaluations).
+        solver: `dpmpp_2m` (order 2, one evaluation per step), `euler` (order 1), `heun` (order 2, two evaluations).
     """
-    return _SOLVERS[solver](denoise, sigmas[0] * noise, sigmas)
+    drawn: A = _SOLVERS[solver](denoise, sigmas[0] * noise, sigmas)
+    return drawn
 
 
 def _euler(denoise: Denoise[A], x: A, sigmas: Sequence[float]) -> A:
     """DDIM with eta = 0 (Song et al. 2021, arXiv:2010.02502, eq. 12) in the variance-exploding convention."""
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         denoised = denoise(x, sigma)
         x = denoised + (following / sigma) * (x - denoised)
     return x
@@ -74,7 +76,7 @@ def _dpmpp_2m(denoise: Denoise[A], x: A, sigmas: Sequence[float]) -> A:
     """DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, Algorithm 2); the first and last step are of order 1."""
     previous: A | None = None
     previous_step = 0.0
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         denoised = denoise(x, sigma)
         if following == 0:
             return denoised
@@ -90,9 +92,9 @@ def _dpmpp_2m(denoise: Denoise[A], x: A, sigmas: Sequence[float]) -> A:
 
 def _heun(denoise: Denoise[A], x: A, sigmas: Sequence[float]) -> A:
     """Heun's method without churn (Karras et al. 2022, Algorithm 1)."""
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         slope = (1 / sigma) * (x - denoise(x, sigma))
-        predicted = x + (following - sigma) * slope
+        predicted: A = x + (following - sigma) * slope
         if following == 0:
             return predicted
         next_slope = (1 / following) * (predicted - denoise(predicted, following))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ class EvaluateConfig:
 def main() -> None:
     """Entry point."""
     console = Console()
-    commands = {"fit": FitConfig, "evaluate": EvaluateConfig}
+    commands: dict[str, Callable[..., FitConfig | EvaluateConfig]] = {"fit": FitConfig, "evaluate": EvaluateConfig}
     config = tyro.extras.subcommand_cli_from_dict(commands, description="Offline DIVO training.")
     try:
         if isinstance(config, FitConfig):

@@ -57,6 +57,9 @@ def fit(config: FitConfig, console: Console) -> Path:
     begin_run(folder, config, dataset)
     console.print(f"{dataset!r} -> {folder}")
     stages = stages_of(config)
+    weights = folder / "policy.safetensors"
+    if weights.exists() and all(finished_tensors(folder, stage.name, stage.updates(config)) for stage in stages):
+        return folder
     context = multiprocessing.get_context("spawn")
     queue: Queue[tuple[str, int, dict[str, float]]] = context.Queue()
     columns = (
@@ -83,7 +86,7 @@ def fit(config: FitConfig, console: Console) -> Path:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    save_tensors(folder / "policy.safetensors", gather_weights(config, dataset), run_metadata(config, dataset))
+    save_tensors(weights, gather_weights(config, dataset), run_metadata(config, dataset))
     draw_curves(folder, [stage.name for stage in stages])
     return folder
 

@@ -143,7 +143,7 @@ def config_from(data: dict[str, Any], kind: type[C]) -> C:
         if item.name in data:
             value = data[item.name]
             if dataclasses.is_dataclass(hints[item.name]):
-                value = config_from(value, hints[item.name])  # type: ignore[arg-type]
+                value = config_from(value, hints[item.name])
             values[item.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 

@@ -1,4 +1,4 @@
-"""Random streams that are a function of (seed, stream, step), so that a resumed run draws what an unbroken one would."""
+"""Random streams as functions of (seed, stream, step), so that a resumed run draws what an unbroken one would."""
 
 from __future__ import annotations
 

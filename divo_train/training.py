@@ -55,7 +55,7 @@ def train(learner: Learner, updates: int, config: FitConfig, stage: str, report:
                 group["lr"] = learning_rate(step, updates, config.optimizer)
             loss, metrics = learner.update(step)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             learner.after_step()
             logging = step % config.log_every == 0 or step == updates

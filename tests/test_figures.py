@@ -32,6 +32,7 @@ def test_every_figure_says_what_it_is_and_where_it_comes_from(name, figure):
 
 def test_recorded_figures_are_sorted_and_others_stay(tmp_path):
     path = tmp_path / "docs" / "figures.json"
+    path.parent.mkdir()
     record_all({"b.time": (1.5, "ms"), "c": (3, "1")}, "benchmarks/one.py", path, NOW)
     record_all({"a": (0.25, "1"), "c": (4, "1")}, "benchmarks/two.py", path, NOW)
     written = json.loads(path.read_text())
@@ -56,7 +57,10 @@ def test_what_is_not_a_number_is_no_figure(tmp_path, value):
 
 
 def test_quotes_are_filled_by_format_or_field_and_the_rest_is_left_alone():
-    text = "Reaches <!-- figure arm.success .1% -->0.0%<!-- /figure -->\n(<!-- figure arm.success date -->?<!-- /figure -->).\n"
+    text = (
+        "Reaches <!-- figure arm.success .1% -->0.0%<!-- /figure -->\n"
+        "(<!-- figure arm.success date -->?<!-- /figure -->).\n"
+    )
     filled = quoted(text, KNOWN, "README.md")
     assert filled == (
         "Reaches <!-- figure arm.success .1% -->93.8%<!-- /figure -->\n"
@@ -82,6 +86,7 @@ def test_a_quote_that_cannot_be_filled_is_named(text, message):
 
 def test_check_names_what_disagrees_and_fill_mends_it(tmp_path, monkeypatch, capsys):
     readme = tmp_path / "README.md"
+    (tmp_path / "docs").mkdir()
     readme.write_text("<!-- figure arm.success .1% -->95.0%<!-- /figure -->\n")
     record_all({"arm.success": (0.9375, "1")}, "benchmarks/one.py", tmp_path / "docs" / "figures.json", NOW)
     monkeypatch.setattr(figures, "documents", lambda: documents(tmp_path))

@@ -18,7 +18,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Logged episodes, concatenated. An episode of T actions has T + 1 observation rows, so nothing is lost at its end."""
+    """Logged episodes, concatenated. An episode of T actions has T + 1 observation rows: nothing is lost at its end."""
 
     name: str
     contract: Contract

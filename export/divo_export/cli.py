@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,8 +42,9 @@ class CheckConfig:
 
 def main() -> None:
     """Entry point."""
+    commands: dict[str, Callable[..., BundleConfig | CheckConfig]] = {"bundle": BundleConfig, "check": CheckConfig}
     config = tyro.extras.subcommand_cli_from_dict(
-        {"bundle": BundleConfig, "check": CheckConfig}, description="From a training run to a bundle for the robot."
+        commands, description="From a training run to a bundle for the robot."
     )
     try:
         if isinstance(config, BundleConfig):

@@ -129,10 +129,11 @@ def require_parity(parity: Parity) -> None:
     """
     if not max(parity.worst_of_range) <= TOLERANCE or parity.ties > 0.01 * parity.observations:
         worst = int(np.argmax(parity.worst_of_range))
+        action, share = parity.names[worst], parity.worst_of_range[worst]
         raise ParityError(
             "The exported graph differs from the trained networks.",
-            where=f"{parity.policy} in {parity.backend}, action '{parity.names[worst]}', observation {parity.worst_observation}",
-            got=f"{parity.worst_of_range[worst]:.2e} of the action's range, {parity.ties} ties in {parity.observations}",
+            where=f"{parity.policy} in {parity.backend}, action '{action}', observation {parity.worst_observation}",
+            got=f"{share:.2e} of the action's range, {parity.ties} ties in {parity.observations}",
             expected=f"at most {TOLERANCE:.0e} of the range, at most 1 % ties",
             fix="Nothing was written. Report the versions of torch, onnx and the backend: this should not happen.",
         )

@@ -1,8 +1,8 @@
-"""Networks as they are deployed: normaliser, sampler, critic's choice and units inside one graph, names on every tensor.
+"""Networks as they are deployed: normaliser, sampler, critic's choice and units inside one graph, tensors named.
 
 What does not depend on the candidate or on the step is computed once: the observation's share of every first layer, and
-the noise level's share, which becomes a constant. `divo_train.policies` computes the same without these liberties and is
-what parity is measured against.
+the noise level's share, which becomes a constant. `divo_train.policies` computes the same without these liberties and
+is what parity is measured against.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ policy thinks.
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -39,10 +42,13 @@ def play_in_process(
     """
     chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
     outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(min(workers, max(len(chunks), 1)), get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(min(workers, max(len(chunks), 1)), get_context("spawn"), initializer=_prepare_worker)
+    try:
         for played in pool.map(partial(_play_chunk, bundle, role), chunks):
             outcomes += played
             report(outcomes)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return outcomes
 
 
@@ -59,6 +65,19 @@ def play_episode(environment: gymnasium.Env[Any, Any], policy: Policy, seed: int
         path.append(tuple(float(x) for x in info["tool_position"]))
     success, clean, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
     return Outcome(seed, success, clean, route, total, len(path), tuple(path))
+
+
+def _prepare_worker() -> None:
+    """Leave Ctrl-C to the parent, and keep what PyBullet says at its import out of the parent's progress bar."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        importlib.import_module("pybullet")
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Outcome]:

@@ -18,7 +18,7 @@ from divo_sim.validation import Layout
 DPI = 130
 CLEAN, CONTACT, LOST = "#2563c9", "#d6453d", "#8a8f98"
 POST, GOAL, INK = "#e0714f", "#2e9e5b", "#3b4048"
-X_RANGE_M, Y_RANGE_M = (0.22, 0.84), (-0.36, 0.38)
+X_RANGE_M, Y_RANGE_M = (0.22, 0.84), (-0.36, 0.42)
 
 
 def path_colour(outcome: Outcome) -> str:

@@ -83,7 +83,7 @@ def write_headline(validation: Validation) -> str:
     parts = []
     for result in validation.results:
         clean = sum(outcome.collision_free for outcome in result.loop_outcomes)
-        parts.append(f"the {result.title} in {clean} of {len(result.loop)} ({clean / len(result.loop):.0%})")
+        parts.append(f"the {result.title} in {clean} of {len(result.loop)} ({_share(clean / len(result.loop))})")
     listed = " and ".join(parts)
     did = "the simulated arm reached the goal without touching the post"
     return f"Driven by the controller node over ROS 2, {did}: {listed}."
@@ -95,9 +95,9 @@ def write_verdict(result: PolicyResult, period_ms: float) -> str:
     only_in_process, only_loop = differences(result.in_process, result.loop_outcomes)
     latency = result.latency
     return (
-        f"{_capital(result.title)}: reached {result.loop_score.success.value:.0%} over ROS 2 and "
-        f"{result.in_process_score.success.value:.0%} in process on the same seeds ({points:+.0f} points; "
-        f"{only_in_process} seeds reached only in process, {only_loop} only over ROS 2). Its command left "
+        f"{_capital(result.title)}: reached {_share(result.loop_score.success.value)} over ROS 2 and "
+        f"{_share(result.in_process_score.success.value)} in process on the same seeds ({points:+.0f} points; "
+        f"{only_in_process} reached only in process, {only_loop} only over ROS 2). Its command left "
         f"{latency.p50_ms:.2f} ms (median) and {latency.p99_ms:.2f} ms (p99) after its newest measurement was taken, "
         f"of {period_ms:g} ms; {latency.missed} deadlines were missed in {latency.cycles:,} cycles, and the robot's "
         f"longest wait between two commands was {latency.longest_gap_ms:.0f} ms."
@@ -137,10 +137,14 @@ def _row(
         _percent(what.collision_free),
         str(what.mean_return),
         ABSENT if what.steps is None else f"{what.steps:.1f}",
-        ABSENT if what.outer_share is None else f"{what.outer_share:.0%}",
+        ABSENT if what.outer_share is None else _share(what.outer_share),
         *times,
         highlight=highlight,
     )
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _percent(estimate: Estimate) -> str:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from divo_sim.loop_episode import LoopEpisode, measure_latency
@@ -30,7 +30,7 @@ class Line:
     def show_loop(self, episodes: Sequence[LoopEpisode]) -> None:
         """Show the episodes over ROS topics so far."""
         latency = measure_latency(episodes)
-        note = f"{_count([one.outcome for one in episodes])}  p99 {latency.p99_ms:.2f} ms  missed {latency.missed}"
+        note = f"{_count([one.outcome for one in episodes])}, p99 {latency.p99_ms:.2f} ms, missed {latency.missed}"
         self._bar.update(self._task, completed=len(episodes), note=note)
 
 
@@ -45,10 +45,9 @@ class Lines:
     def __init__(self, console: Console, episodes: int) -> None:
         self._episodes = episodes
         self._bar = Progress(
-            TextColumn("{task.description:20}"),
-            BarColumn(bar_width=12),
+            TextColumn("{task.description:18}"),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
         )
@@ -76,20 +75,20 @@ def print_results(console: Console, validation: Validation) -> None:
     """Print the table of results; it fits 80 columns."""
     table = Table(
         box=SIMPLE_HEAD,
-        collapse_padding=True,
+        padding=0,
         pad_edge=False,
         title=f"{validation.contract}, simulated",
-        caption="percent of episodes, and mean return, with 95 % intervals; node compute in ms; deadlines",
+        caption="% of episodes and return with 95 % intervals; node compute in ms; deadlines",
     )
-    for heading in ("policy", "played", "reached", "no contact", "return", "p50", "p99", "missed"):
-        table.add_column(heading, justify="left" if heading in ("policy", "played") else "right", no_wrap=True)
+    for heading in ("policy", "where", "reached", "no contact", "return", "p50", "p99", "missed"):
+        table.add_column(heading, justify="left" if heading in ("policy", "where") else "right", overflow="fold")
     for result in validation.results:
         latency = result.latency
         times = (f"{latency.p50_ms:.2f}", f"{latency.p99_ms:.2f}", f"{latency.missed}/{latency.cycles}")
-        table.add_row(result.policy, "in process", *_cells(result.in_process_score))
+        table.add_row(result.policy, "process", *_cells(result.in_process_score))
         table.add_row(result.policy, "ROS 2", *_cells(result.loop_score), *times, style="bold")
     if validation.cloning:
-        table.add_row("bc", "in process", *_cells(score(validation.cloning)))
+        table.add_row("bc", "process", *_cells(score(validation.cloning)))
     console.print(table)
 
 
@@ -105,4 +104,4 @@ def _percent(estimate: Estimate) -> str:
 
 def _count(outcomes: Sequence[Outcome]) -> str:
     reached, clean = sum(one.success for one in outcomes), sum(one.collision_free for one in outcomes)
-    return f"reached {reached}, without contact {clean}"
+    return f"reached {reached}, clean {clean}"

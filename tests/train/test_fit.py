@@ -25,6 +25,7 @@ SETTINGS = (
     "--network.width", "16", "--actor.width", "16", "--optimizer.batch-size", "32", "--value.updates", str(UPDATES),
     "--diffusion.updates", str(UPDATES), "--actor.updates", str(UPDATES), "--cloning-updates", str(UPDATES),
     "--actor.cached-candidates", "4", "--actor.keep", "2", "--checkpoint-every", "20", "--log-every", "10",
+    "--workers", "1",
 )  # fmt: skip
 PATIENCE_S = 60
 
@@ -49,7 +50,7 @@ def fit(dataset, out, *more):
 
 
 def end_after_a_checkpoint(dataset, out, number):
-    """Start a run in a process group of its own, send the signal to what Ctrl-C or kill -9 would reach, and return it."""
+    """Start a run and send the signal to what Ctrl-C (the whole group) or kill -9 (the one process) would reach."""
     path = out / "checkpoints" / "value.safetensors"
     before = path.stat().st_mtime_ns if path.exists() else 0
     process = subprocess.Popen(

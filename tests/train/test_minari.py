@@ -94,7 +94,10 @@ def set_value(key, index, value):
         (set_value("observations", (2, 1), np.nan), r"not finite[\s\S]*observations\[5, 1\][\s\S]*nan"),
         (set_value("actions", (0, 1), np.inf), r"not finite[\s\S]*actions\[2, 1\][\s\S]*inf"),
         (set_value("rewards", 1, np.nan), r"not finite[\s\S]*rewards\[3\]"),
-        (lambda e, m: [x.update(actions=x["actions"][:, :1]) for x in e], r"sizes do not fit[\s\S]*actions[\s\S]*\(5, 2\)"),
+        (
+            lambda e, m: [x.update(actions=x["actions"][:, :1]) for x in e],
+            r"sizes do not fit[\s\S]*actions[\s\S]*\(5, 2\)",
+        ),
         (
             lambda e, m: [x.update(observations=np.ones((len(x["observations"]), 3))) for x in e],
             r"sizes do not fit[\s\S]*observations[\s\S]*\(7, 2\)",
