@@ -98,14 +98,14 @@ class ActorConfig:
 
     width: int = 256
     """Units per hidden layer: one evaluation per action leaves room for a wider network than the denoiser's."""
-    updates: int = 14_000
+    updates: int = 9_000
     """Gradient steps."""
     cached_candidates: int = 8
     """Candidates drawn once per logged state, with their noise."""
-    keep: int = 6
+    keep: int = 7
     """Best candidates that may become a target; the one nearest to the sampler's own answer is taken."""
-    q_weight: float = 0.0
-    """Weight of the -Q term beside the regression, as a fraction of mean |Q|."""
+    q_weight: float = 0.05
+    """Weight of the -Q / mean |Q| term beside the regression; a little sharpens the aim, more leaves the data."""
     candidates: int = 4
     """Actions per observation when deployed; above 1 the critic picks."""
 

@@ -8,6 +8,7 @@ noise level's share becomes a constant of the exported graph.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +122,8 @@ class LayerNormMlp(nn.Module):
     def __init__(self, inputs: int, width: int, depth: int, members: int) -> None:
         super().__init__()
         sizes = [inputs, *[width] * depth, 1]
-        self.weights = nn.ParameterList(_uniform((members, a, b), a) for a, b in zip(sizes, sizes[1:], strict=False))
-        self.biases = nn.ParameterList(_uniform((members, 1, b), a) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.weights = nn.ParameterList(_uniform((members, a, b), a) for a, b in pairwise(sizes))
+        self.biases = nn.ParameterList(_uniform((members, 1, b), a) for a, b in pairwise(sizes))
         self.members = members
 
     def forward(self, x: Tensor) -> Tensor:

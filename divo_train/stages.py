@@ -73,12 +73,20 @@ def label_weights(data: TrainingSet, config: FitConfig, critic: Mapping[str, Ten
 
 STAGES = (
     Stage(
-        "value", ("divo",), (), lambda c: c.value.updates,
-        lambda d, c, _: ValueLearner(d, c, "value"), lambda c: c.value.learning_rate,
+        "value",
+        ("divo",),
+        (),
+        lambda c: c.value.updates,
+        lambda d, c, _: ValueLearner(d, c, "value"),
+        lambda c: c.value.learning_rate,
     ),
     Stage(
-        "selector", ("divo",), (), lambda c: c.value.updates,
-        lambda d, c, _: ValueLearner(d, c, "selector"), lambda c: c.value.learning_rate,
+        "selector",
+        ("divo",),
+        (),
+        lambda c: c.value.updates,
+        lambda d, c, _: ValueLearner(d, c, "selector"),
+        lambda c: c.value.learning_rate,
     ),
     Stage("diffusion", ("divo",), ("value",), lambda c: c.diffusion.updates, _build_diffusion),
     Stage("cloning", ("bc",), (), lambda c: c.cloning_updates, lambda d, c, _: CloningLearner(d, c, "cloning")),

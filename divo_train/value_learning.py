@@ -61,9 +61,10 @@ class ValueLearner:
     def __init__(self, data: TrainingSet, config: FitConfig, name: str) -> None:
         sizes = data.contract.observation_size, data.contract.action_size
         width, depth = config.network.width, config.network.depth
-        q_networks = QEnsemble(*sizes, width, depth, config.value.members)
+        self._q_networks = QEnsemble(*sizes, width, depth, config.value.members)
+        self._value = Value(sizes[0], width, depth)
         self.networks = nn.ModuleDict(
-            {"q": q_networks, "q_target": averaged_copy(q_networks), "value": Value(sizes[0], width, depth)}
+            {"q": self._q_networks, "q_target": averaged_copy(self._q_networks), "value": self._value}
         ).to(data.device)
         self._data, self._config, self._name = data, config, name
         steps = max(1, round(config.value.backup_s * data.contract.rate_hz))
@@ -75,14 +76,14 @@ class ValueLearner:
 
     def update(self, step: int) -> tuple[Tensor, Metrics]:
         """Return the loss of one batch, and its metrics."""
-        q_networks, q_target, value = self.networks["q"], self.networks["q_target"], self.networks["value"]
+        q_networks, value = self._q_networks, self._value
         data, settings = self._data, self._config.value
         picked = data.draw(self._config.optimizer.batch_size, stream(self._config.seed, self._name, step))
         observation, action = data.observations[data.rows[picked]], data.actions[picked]
         with torch.no_grad():
             following = value(data.observations[self._final_rows[picked]])
             target = self._returns[picked] + self._discounts[picked] * following
-            logged_q = q_target(observation, action).mean(dim=0)
+            logged_q = self.networks["q_target"](observation, action).mean(dim=0)
         v_loss, v_metrics = value_loss(value, logged_q, observation, settings.expectile)
         loss, q_metrics = q_loss(q_networks, observation, action, target)
         return v_loss + loss, {**v_metrics, **q_metrics}
@@ -93,7 +94,7 @@ class ValueLearner:
 
 
 def reward_scale(data: TrainingSet, discount: float) -> float:
-    """Return 1 / standard deviation of the discounted returns in the dataset, so that one step size serves every task."""
+    """Return 1 / standard deviation of the dataset's discounted returns: one step size serves every task."""
     longest = int(np.bincount(data.dataset.episodes).max())
     whole = multi_step_backups(data.dataset, longest, discount)
     return float(1 / max(whole.returns.std(), 1e-6))
