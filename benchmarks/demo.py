@@ -48,7 +48,8 @@ def demo_figures(command: DemoCommand) -> dict[str, tuple[float, str]]:
         figures[f"{name}.success"] = (summary["success"], "1")
         figures[f"{name}.collision_free"] = (summary["collision_free"], "1")
         figures[f"{name}.return"] = (round(summary["return_mean"], 3), "1")
-        figures[f"{name}.outer_share"] = (round(summary["outer_share"], 3), "1")
+        if summary["collision_free"] > 0:  # else there is no route to speak of
+            figures[f"{name}.outer_share"] = (round(summary["outer_share"], 3), "1")
     validation = json.loads((command.report / "validation.json").read_text())
     for policy, node in (("actor", "actor"), ("sampler", "sampler_n4_k5")):
         result = validation["policies"][policy]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from divo_runtime.errors import DivoError
@@ -126,8 +127,6 @@ def test_the_film_shows_the_first_episode_of_each_route_whatever_came_of_it():
 
 
 def test_films_of_different_lengths_end_on_their_last_pictures():
-    import numpy as np
-
     first, second, third = (np.full((2, 3, 3), value, dtype=np.uint8) for value in (1, 2, 3))
     pictures = tile([[first, second], [third], [first]], columns=2)
     assert [picture.shape for picture in pictures] == [(4, 6, 3)] * 2
