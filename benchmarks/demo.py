@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.figures import record_all
 
-SCRIPT = "make figures (benchmarks/demo.py)"
+SCRIPT = "benchmarks/demo.py"
 
 
 @dataclass(frozen=True)
