@@ -64,6 +64,21 @@ class ControllerOutput:
     """What the policy saw, or would have seen."""
     action: FloatArray | None = None
     """(act_dim,) what the policy answered, before blending and limits; None if it was not asked or failed."""
+    value: float = float("nan")
+    """The critic's value of that action; NaN if the policy was not asked, failed, or has no critic."""
+    noise: FloatArray | None = None
+    """What the policy was given as noise, so that a recording can repeat its answer; None if it was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of asking the policy."""
+
+    action: FloatArray | None = None
+    value: float = float("nan")
+    noise: FloatArray | None = None
+    reasons: tuple[str, ...] = ()
+    """Why it cannot be used; empty if it can."""
 
 
 class Controller:
@@ -72,12 +87,13 @@ class Controller:
     Args:
         contract: The robot task.
         policy: What chooses actions.
-        rng: Source of the policy's noise.
+        seed: Seed of the policy's noise, >= 0. Each activation draws the same sequence from its beginning.
         timer: Returns monotonic nanoseconds; used for the timings in the output and nothing else.
     """
 
-    def __init__(self, contract: Contract, policy: Policy, rng: np.random.Generator, timer: Callable[[], int]) -> None:
-        self._policy, self._rng, self._timer = policy, rng, timer
+    def __init__(self, contract: Contract, policy: Policy, seed: int, timer: Callable[[], int]) -> None:
+        self._policy, self._seed, self._timer = policy, seed, timer
+        self._rng = np.random.default_rng(seed)
         self._builder = ObservationBuilder(contract)
         self._gate = SafetyGate(contract)
         self._action_size = contract.action_size
@@ -110,12 +126,13 @@ class Controller:
         """
         return dict(self._counters)
 
-    def activate(self, now_ns: int, measurements: Measurements) -> tuple[str, ...]:
+    def activate(self, now_ns: int, measurements: Measurements, seed: int | None = None) -> tuple[str, ...]:
         """Start from the measured pose with zero authority.
 
         Args:
             now_ns: Time, of the same clock as the measurements [ns].
             measurements: Topic -> newest measurement.
+            seed: Seed of the policy's noise from now on; None keeps the last one.
 
         Returns:
             Reasons for refusal; empty if the controller is active now.
@@ -130,6 +147,8 @@ class Controller:
         measured = self._measured.read(observation) if self._measured else None
         if outside := self._gate.outside(measured):
             return tuple(f"{joint} stands outside its position limits; move it back first" for joint in outside)
+        self._seed = self._seed if seed is None else seed
+        self._rng = np.random.default_rng(self._seed)
         self._sent = self._gate.start(measured)
         self._blend_from_zero(now_ns, observation)
         return ()
@@ -151,19 +170,20 @@ class Controller:
         begun = self._timer()
         observation = self._builder.build(measurements, now_ns)
         observed = self._timer()
-        action: FloatArray | None = None
-        reasons = tuple(map(str, observation.problems)) if not self._fault else (self._fault,)
-        if not reasons:
-            action, reasons = self._ask(observation)
+        answer = _Answer(reasons=(self._fault,) if self._fault else tuple(map(str, observation.problems)))
+        if not answer.reasons:
+            answer = self._ask(observation)
         decided = self._timer()
         clips: tuple[str, ...] = ()
-        if action is None or reasons:
+        reasons = answer.reasons
+        if answer.action is None or reasons:
             reasons = self._hold(now_ns, reasons)
         else:
-            clips = self._follow(now_ns, observation, action)
+            clips = self._follow(now_ns, observation, answer.action)
         self._sent.command.setflags(write=False)
         timings = Timings(observed - begun, decided - observed, self._timer() - decided)
-        return ControllerOutput(self._sent.command, self._mode, reasons, clips, timings, observation, action)
+        sent, told = self._sent.command, (answer.action, answer.value, answer.noise)
+        return ControllerOutput(sent, self._mode, reasons, clips, timings, observation, *told)
 
     def stop_commands(self) -> list[JointArray]:
         """Return the commands, one per period, that bring the robot from the last command sent to rest.
@@ -201,7 +221,7 @@ class Controller:
         observation = self._builder.build(measurements, now_ns)
         reasons = tuple(map(str, observation.problems))
         if not reasons:
-            _, reasons = self._ask(observation)
+            reasons = self._ask(observation).reasons
         if reasons:
             return reasons
         self._fault = ""
@@ -209,7 +229,7 @@ class Controller:
             self._blend_from_zero(now_ns, observation)
         return ()
 
-    def _ask(self, observation: Observation) -> tuple[FloatArray | None, tuple[str, ...]]:
+    def _ask(self, observation: Observation) -> _Answer:
         """Ask the policy; an answer that cannot be used comes with the reason."""
         noise = self._rng.standard_normal(self._policy.noise_shape, dtype=np.float32)
         try:
@@ -219,14 +239,17 @@ class Controller:
             finite = bool(np.isfinite(action).all())
         except Exception as error:  # whatever a policy raises must not stop the commands; it is counted and reported
             self._counters["policy_errors"] += 1
-            return None, (f"policy failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}",)
+            reason = f"policy failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            return _Answer(noise=noise, reasons=(reason,))
         if not fits:
             self._counters["policy_errors"] += 1
-            return None, (f"policy failed: action of shape {action.shape}, expected ({self._action_size},)",)
+            reason = f"policy failed: action of shape {action.shape}, expected ({self._action_size},)"
+            return _Answer(noise=noise, reasons=(reason,))
         if not finite:
             self._counters["nonfinite"] += 1
-            return action, (f"policy's action is not finite: {action.tolist()}",)
-        return action, ()
+            reason = f"policy's action is not finite: {action.tolist()}"
+            return _Answer(action, chosen.value, noise, (reason,))
+        return _Answer(action, chosen.value, noise)
 
     def _follow(self, now_ns: int, observation: Observation, action: FloatArray) -> tuple[str, ...]:
         if self._mode is Mode.HOLDING:

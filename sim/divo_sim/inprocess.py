@@ -1,7 +1,7 @@
-"""Play a bundle's policy in the gymnasium environment of its contract, without ROS.
+"""Play a bundle's policy on the simulated robot without ROS.
 
-What the path over ROS is measured against: the same physics, seeds and networks, and no time that passes while the
-policy thinks.
+What the path over ROS is measured against: the same physics, controller, safety gate, seeds and noise, but no messages,
+no second process, and no time that passes between measuring and commanding.
 """
 
 from __future__ import annotations
@@ -9,20 +9,26 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import gymnasium
-import numpy as np
 
 from divo_runtime.bundle import load_bundle
+from divo_runtime.contract import Contract
+from divo_runtime.controller import Controller
+from divo_runtime.errors import DivoError
 from divo_runtime.interfaces import Policy
+from divo_runtime.observation import Measurement
 from divo_runtime.ports import PolicyRole
+from divo_sim.arm_scene import PHYSICS_HZ
 from divo_sim.outcomes import Outcome
+from divo_sim.simulated_robot import SimulatedRobot
+
+BEGIN_NS = 1_000_000_000
+"""Time at the begin of an episode [ns]; any will do."""
 
 CHUNK = 5
 """Episodes per task of a worker: few enough for a lively progress bar, enough to pay for loading the bundle."""
@@ -52,19 +58,29 @@ def play_in_process(
     return outcomes
 
 
-def play_episode(environment: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> Outcome:
-    """Play one episode; environment and noise are functions of `seed`."""
-    observation, info = environment.reset(seed=seed)
-    rng = np.random.default_rng([seed, 1])
-    total, over = 0.0, False
-    path: list[tuple[float, ...]] = []
-    while not over:
-        action = policy.act(observation, rng.standard_normal(policy.noise_shape, dtype=np.float32)).action
-        observation, reward, terminated, truncated, info = environment.step(action)
-        total, over = total + float(reward), terminated or truncated
-        path.append(tuple(float(x) for x in info["tool_position"]))
-    success, clean, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
-    return Outcome(seed, success, clean, route, total, len(path), tuple(path))
+def play_episode(robot: SimulatedRobot, contract: Contract, policy: Policy, seed: int) -> Outcome:
+    """Play one episode; scene and noise are functions of `seed`.
+
+    Raises:
+        DivoError: If the controller refuses the simulated robot.
+    """
+    robot.reset(seed)
+    controller = Controller(contract, policy, seed, time.perf_counter_ns)
+    now_ns = BEGIN_NS
+    if reasons := controller.activate(now_ns, _measure(robot, now_ns)):
+        raise DivoError("The controller refuses the simulated robot.", where=f"seed {seed}", got="; ".join(reasons))
+    while (record := robot.record) is None:
+        output = controller.step(now_ns, _measure(robot, now_ns))
+        assert output.command is not None, "an active controller commands"
+        robot.command(output.command)
+        for _ in range(round(PHYSICS_HZ / contract.rate_hz)):
+            robot.advance()
+        now_ns += contract.period_ns
+    return record.outcome
+
+
+def _measure(robot: SimulatedRobot, now_ns: int) -> dict[str, Measurement]:
+    return {topic: Measurement(message, now_ns, now_ns) for topic, message in robot.messages(now_ns).items()}
 
 
 def _prepare_worker() -> None:
@@ -83,8 +99,8 @@ def _prepare_worker() -> None:
 def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Outcome]:
     with load_bundle(folder) as bundle:
         policy = bundle.open_policy(role)
-        environment = gymnasium.make(bundle.contract.environment)
+        robot = SimulatedRobot(bundle.contract)
         try:
-            return [play_episode(environment, policy, seed) for seed in seeds]
+            return [play_episode(robot, bundle.contract, policy, seed) for seed in seeds]
         finally:
-            environment.close()
+            robot.close()

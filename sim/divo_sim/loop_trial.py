@@ -28,6 +28,7 @@ EPISODE_TIMEOUT_S = 20.0
 LATE_TIMINGS_S = 0.01
 """The last cycle's times can arrive after the answer that the controller is inactive [s]."""
 ROBOT, CONTROLLER = "simulated robot", "controller"
+NODES = {ROBOT: "divo_robot", CONTROLLER: "divo_controller"}
 
 
 class LoopTrial:
@@ -91,7 +92,8 @@ class LoopTrial:
         from std_srvs.srv import Trigger
 
         first = len(self._timings)
-        self._set_seed(seed)
+        for name in (ROBOT, CONTROLLER):
+            self._set_seed(name, seed)
         self._ask(ROBOT, Trigger, "divo_robot/reset", Trigger.Request())
         placed_ns = self._client.now_ns()
         self._wait(ROBOT, lambda: self._goal_ns > placed_ns, "the new scene", ANSWER_TIMEOUT_S)
@@ -152,14 +154,15 @@ class LoopTrial:
     def _recorded(self, seed: int) -> bool:
         return bool(self._records) and self._records[-1]["seed"] == seed
 
-    def _set_seed(self, seed: int) -> None:
+    def _set_seed(self, name: str, seed: int) -> None:
+        """Give a node the seed of the next episode: the robot's scene, the controller's noise."""
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 
         request = SetParameters.Request(parameters=[Parameter("seed", value=seed).to_parameter_msg()])
-        (result,) = self._ask(ROBOT, SetParameters, "divo_robot/set_parameters", request).results
+        (result,) = self._ask(name, SetParameters, f"{NODES[name]}/set_parameters", request).results
         if not result.successful:
-            raise self._programs[ROBOT].failure(f"The robot refuses the seed {seed}.", result.reason)
+            raise self._programs[name].failure(f"The {name} refuses the seed {seed}.", result.reason)
 
     def _activate(self) -> int:
         """Activate the controller, resetting a fault that the last episode left; return how many there were."""

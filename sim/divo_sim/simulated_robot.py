@@ -18,6 +18,7 @@ from divo_runtime.safety import clamp, decelerate
 from divo_sim.arm_episode import Episode, advance_episode, begin_episode, step_reward
 from divo_sim.arm_scene import PHYSICS_HZ, ArmScene
 from divo_sim.messages import Message
+from divo_sim.outcomes import Outcome
 
 Vector = tuple[float, ...]
 
@@ -51,6 +52,13 @@ class EpisodeRecord:
     """How often commands stayed away for longer than the timeout."""
     bad_commands: int
     """Commands of a wrong size or with values that are not finite; they were ignored."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of it, as every way of playing an episode tells it."""
+        return Outcome(
+            self.seed, self.success, self.collision_free, self.route, self.return_, self.steps, self.path, self.joints
+        )
 
 
 class SimulatedRobot:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from datetime import datetime, timezone
 
-import gymnasium
 import pytest
 from rich.console import Console
 
@@ -15,6 +14,7 @@ from divo_runtime.bundle import load_bundle
 from divo_sim.arm_episode import STEP_LIMIT
 from divo_sim.collect import Recipe, collect
 from divo_sim.inprocess import play_episode
+from divo_sim.simulated_robot import SimulatedRobot
 from divo_train.config import ActorConfig, DiffusionConfig, FitConfig, NetworkConfig, OptimizerConfig, ValueConfig
 from divo_train.fit import fit
 
@@ -43,10 +43,10 @@ def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
             bundle.manifest.x_divo.provenance.dataset_sha256
             == json.loads((dataset / "data" / "metadata.json").read_text())["content_sha256"]
         )
-        environment = gymnasium.make(bundle.contract.environment)
-        outcomes = [play_episode(environment, bundle.open_policy(role), 10_000) for role in ("actor", "sampler")]
-        again = play_episode(environment, bundle.open_policy("sampler"), 10_000)
-        environment.close()
+        robot, contract = SimulatedRobot(bundle.contract), bundle.contract
+        outcomes = [play_episode(robot, contract, bundle.open_policy(role), 10_000) for role in ("actor", "sampler")]
+        again = play_episode(robot, contract, bundle.open_policy("sampler"), 10_000)
+        robot.close()
     for outcome in outcomes:
         assert 1 <= outcome.steps <= STEP_LIMIT
         assert len(outcome.path) == outcome.steps

@@ -53,7 +53,7 @@ class RobotInMemory:
 def make_loop(with_rate) -> Callable[..., tuple[ControlLoop, Controller, list[Cycle]]]:
     def make(robot: RobotInMemory):
         contract = with_rate(1000.0)
-        controller = Controller(contract, ConstantPolicy(), np.random.default_rng(0), time.perf_counter_ns)
+        controller = Controller(contract, ConstantPolicy(), 0, time.perf_counter_ns)
         assert controller.activate(robot.now_ns(), robot.measurements()) == ()
         cycles: list[Cycle] = []
         loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), cycles.append, lambda: None)
@@ -127,7 +127,7 @@ def test_a_policy_that_hangs_loses_the_robot(with_rate):
 
     robot, policy = RobotInMemory(), HangingPolicy()
     contract = with_rate(1000.0)
-    controller = Controller(contract, policy, np.random.default_rng(0), time.perf_counter_ns)
+    controller = Controller(contract, policy, 0, time.perf_counter_ns)
     assert controller.activate(robot.now_ns(), robot.measurements()) == ()
     loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), lambda cycle: None, lambda: None)
     loop.start()

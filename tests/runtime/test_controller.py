@@ -15,7 +15,7 @@ MS = 1_000_000
 def control(script_policy):
     def control(contract, *actions):
         ticks = itertools.count(step=10)
-        return Controller(contract, script_policy(contract, *actions), np.random.default_rng(0), lambda: next(ticks))
+        return Controller(contract, script_policy(contract, *actions), 0, lambda: next(ticks))
 
     return control
 
@@ -175,7 +175,7 @@ def test_a_policy_with_an_action_of_another_size_holds(arm, measure):
         def act(self, observation, noise):
             return PolicyAction(np.zeros(3, np.float32), 0.0)
 
-    controller = Controller(arm, Stranger(), np.random.default_rng(0), lambda: 0)
+    controller = Controller(arm, Stranger(), 0, lambda: 0)
     controller.activate(0, measure())
     output = step_at(controller, measure, 0)
     assert output.mode is Mode.HOLDING
@@ -233,7 +233,7 @@ def test_an_emergency_stop_in_the_middle_of_a_step_is_kept(arm, measure, answer)
             controller.emergency_stop()
             return PolicyAction(np.float32([0.8, answer]), 0.0)
 
-    controller = Controller(arm, Interrupted(), np.random.default_rng(0), lambda: 0)
+    controller = Controller(arm, Interrupted(), 0, lambda: 0)
     controller.activate(0, measure())
     step_at(controller, measure, 0)
     output = step_at(controller, measure, 100)
@@ -269,7 +269,7 @@ def test_the_same_generator_gives_the_same_noise(arm, script_policy, measure):
     seen = []
     for _ in range(2):
         policy = script_policy(arm, 0.1)
-        controller = Controller(arm, policy, np.random.default_rng(7), lambda: 0)
+        controller = Controller(arm, policy, 7, lambda: 0)
         controller.activate(0, measure())
         step_at(controller, measure, 0)
         seen.append(policy._backend.feeds[0]["noise"])

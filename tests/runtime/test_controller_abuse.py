@@ -48,7 +48,7 @@ class Whim:
 def drive(contract, cycles):
     """Yield (previous command, output) of every step that follows a step."""
     policy, controller, previous = Whim(), None, None
-    controller = Controller(contract, policy, np.random.default_rng(0), lambda: 0)
+    controller = Controller(contract, policy, 0, lambda: 0)
     goal = SimpleNamespace(point=SimpleNamespace(x=0.1, y=0.2, z=0.3))
     for number, (order, joints, age_ms, policy.answer) in enumerate([("activate", *cycles[0][1:]), *cycles]):
         now_ns = number * 100 * MS

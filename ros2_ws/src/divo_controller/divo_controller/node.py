@@ -104,7 +104,8 @@ class ControllerNode(LifecycleNode):
         assert self._session, "activate follows configure"
         assert self._robot, "activate follows configure"
         controller = self._session.controller
-        reasons = controller.activate(self._robot.now_ns(), self._robot.measurements())
+        seed = self.get_parameter("seed").value
+        reasons = controller.activate(self._robot.now_ns(), self._robot.measurements(), seed)
         if reasons:
             self._monitor.refused(reasons)
             pause_s = 0.0 if self._autostart.is_canceled() else 2.0

@@ -38,7 +38,13 @@ class Parameters:
     threads: int = _parameter(
         1, "Threads of the backend; more than one steals time from the control loop.", low=1, high=64
     )
-    seed: int = _parameter(0, "Seed of the sampler's noise.", low=0, high=2**31 - 1)
+    seed: int = _parameter(
+        0,
+        "Seed of the policy's noise; a new one is used from the next activation on.",
+        low=0,
+        high=2**31 - 1,
+        fixed=False,
+    )
     warmup_calls: int = _parameter(50, "Policy calls before the node counts as configured.", low=20, high=10_000)
     realtime_priority: int = _parameter(
         0, "SCHED_FIFO priority of the control thread, with locked memory; 0: normal scheduling.", low=0, high=98

@@ -63,7 +63,7 @@ def open_session(parameters: Parameters) -> Session:
     except DivoError:
         bundle.close()
         raise
-    controller = Controller(bundle.contract, policy, np.random.default_rng(parameters.seed), time.perf_counter_ns)
+    controller = Controller(bundle.contract, policy, parameters.seed, time.perf_counter_ns)
     return Session(bundle, policy, controller, policy_ms)
 
 
