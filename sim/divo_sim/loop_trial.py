@@ -27,6 +27,8 @@ EPISODE_TIMEOUT_S = 20.0
 """The longest episode has 120 periods of 50 ms."""
 LATE_TIMINGS_S = 0.01
 """The last cycle's times can arrive after the answer that the controller is inactive [s]."""
+ACTIVATIONS, ACTIVATION_PAUSE_S = 50, 0.2
+"""Discovery between two processes can take seconds on a busy machine."""
 ROBOT, CONTROLLER = "simulated robot", "controller"
 NODES = {ROBOT: "divo_robot", CONTROLLER: "divo_controller"}
 
@@ -169,13 +171,15 @@ class LoopTrial:
         from std_srvs.srv import Trigger
 
         faults = 0
-        for _ in range(10):
+        for _ in range(ACTIVATIONS):
             if self._change_state("activate"):
                 return faults
-            # Refused for stale input, or for a latched fault: a robot's operator would look and reset it.
+            # Refused for input that is not there yet, stale, or for a latched fault: an operator would look and reset it.
             faults += self._ask(CONTROLLER, Trigger, "divo_controller/reset_fault", Trigger.Request()).success
-            self._client.take_in(0.1)
-        raise self._programs[CONTROLLER].failure("The controller refuses to become active.", "ten refusals")
+            self._client.take_in(ACTIVATION_PAUSE_S)
+        raise self._programs[CONTROLLER].failure(
+            "The controller refuses to become active.", f"{ACTIVATIONS} refusals in a row"
+        )
 
     def _demand(self, transition: str, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         if not self._change_state(transition, timeout_s):
