@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
 import numpy as np
 
-from divo_runtime.fields import JOINT_STATE, LAYOUTS, JointArray, Layout
+from divo_runtime.fields import JOINT_STATE, LAYOUTS, PARTS, JointArray, Layout
+from divo_runtime.limits import Limit, Positive, Safety
 from divo_runtime.schema import Record, read_yaml
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 Unit = Literal["rad", "rad/s", "rad/s^2", "m", "m/s", "m/s^2", "N", "N*m", "1"]
 ActionKind = Literal["joint_position", "joint_velocity", "twist"]
 CommandType = Literal[
@@ -65,14 +64,15 @@ class ObservationTerm(Record, frozen=True, kw_only=True):
         """Number of values this term adds to the observation."""
         if self.layout == "joints":
             return len(self.joints)
-        return self.size if self.layout == "array" else len(self.components or self.layout)
+        return self.size if self.layout == "array" else len(self.components or PARTS[self.layout])
 
     @property
     def element_names(self) -> tuple[str, ...]:
         """One name per value: joints by their name, others as `term.component`."""
         if self.layout == "joints":
             return tuple(f"{self.name}.{joint}" for joint in self.joints)
-        parts = [str(i) for i in range(self.size)] if self.layout == "array" else self.components or self.layout
+        array = self.layout == "array"
+        parts = [str(i) for i in range(self.size)] if array else self.components or PARTS[self.layout]
         return tuple(f"{self.name}.{part}" for part in parts)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class ObservationTerm(Record, frozen=True, kw_only=True):
             raise ValueError(f"Expected each joint once in term '{self.name}', got {list(self.joints)}")
         if (self.layout == "array") != (self.size > 0):
             raise ValueError(f"Expected size > 0 for array fields and only there (term '{self.name}'), got {self.size}")
-        if set(self.components) - set(self.layout):
+        if set(self.components) - set(PARTS.get(self.layout, ())):
             known = f"'{self.layout}' in term '{self.name}'"
             raise ValueError(f"Expected components out of {known}, got '{self.components}'")
 
@@ -130,38 +130,31 @@ class Action(Record, frozen=True, kw_only=True):
             raise ValueError(f"Expected twist names out of {', '.join(TWIST_NAMES)}, got {list(self.names)}")
 
 
-class Limit(Record, frozen=True, kw_only=True):
-    """Hard limits of one joint (or twist component). SI units."""
+class Episodes(Record, frozen=True, kw_only=True):
+    """Where a recording is cut into episodes, besides its gaps. Only the importer of recordings reads this."""
 
-    name: str
-    velocity: Positive
-    """Largest speed [rad/s or m/s]."""
-    acceleration: Positive
-    """Largest change of speed [rad/s^2 or m/s^2]."""
-    position: tuple[float, float] | None = None
-    """Lowest and highest position [rad or m]; nothing for a base or a continuous joint."""
+    topic: str
+    """Marks: Bool (true while an episode runs), String (begins one, unless a stop word) or Empty (ends and begins)."""
+    stop_words: tuple[str, ...] = ("", "stop", "end")
+    """Texts of a String topic that end an episode; every other text begins a new one."""
+
+
+class Reward(Record, frozen=True, kw_only=True):
+    """Where reward and termination come from in a recording. Only the importer of recordings reads this."""
+
+    function: str = ""
+    """`module:function` over the contract's terms; see docs/import.md."""
+    topic: str = ""
+    """std_msgs Float64 (or Float32): the sum of what is published in an interval is its reward."""
+    terminated_topic: str = ""
+    """std_msgs Bool: true ends the task."""
 
     def __post_init__(self) -> None:
-        """Check that the limits limit, and the order of the position limits."""
-        for key in ("velocity", "acceleration"):
-            if not math.isfinite(getattr(self, key)):
-                raise ValueError(f"Expected a finite {key} limit for '{self.name}', got {getattr(self, key)}")
-        if self.position is not None and not self.position[0] < self.position[1]:
-            got = list(self.position)
-            raise ValueError(f"Expected position: [lower, upper] with lower < upper for '{self.name}', got {got}")
-
-
-class Safety(Record, frozen=True, kw_only=True):
-    """What the safety gate enforces."""
-
-    limits: tuple[Limit, ...]
-    """One entry per action name."""
-    measured_position: str = ""
-    """Observation term that holds the measured positions of the action's joints; needed for position limits."""
-    blend_s: Annotated[float, msgspec.Meta(ge=0)] = 0.5
-    """Time from zero to full authority after activation [s]."""
-    fault_after_ms: Positive = 500.0
-    """Unusable input for longer than this latches a fault [ms]; until then the controller holds."""
+        """Check that there is one source."""
+        if bool(self.function) == bool(self.topic or self.terminated_topic):
+            raise ValueError("Expected either function, or topic and terminated_topic, in reward; got both or neither")
+        if self.function.count(":") != (1 if self.function else 0):
+            raise ValueError(f"Expected reward.function as module:function, got '{self.function}'")
 
 
 class Contract(Record, frozen=True, kw_only=True):
@@ -180,6 +173,10 @@ class Contract(Record, frozen=True, kw_only=True):
     """Gymnasium id of the simulated task, if there is one."""
     clock: Literal["header", "receive"] = "header"
     """Which time tells the age of a message: its header stamp, or its arrival."""
+    episodes: Episodes | None = None
+    """Where recordings are cut into episodes."""
+    reward: Reward | None = None
+    """Where the reward of recordings comes from."""
 
     @property
     def observation_size(self) -> int:
@@ -245,17 +242,20 @@ class Contract(Record, frozen=True, kw_only=True):
             if reach is not None and (low < reach[0] or high > reach[1]):
                 got = f"got [{low}, {high}]"
                 raise ValueError(f"Expected the action range of '{limit.name}' inside {list(reach)}, {got}")
-        needed = self.action.kind == "joint_position" or any(limit.position for limit in self.safety.limits)
-        if not needed:
-            return
-        name = self.safety.measured_position
+        limits = self.safety.limits
+        if self.action.kind == "joint_position" or any(limit.position or limit.hard_position for limit in limits):
+            self._check_measured("position")
+        if any(limit.hard_velocity for limit in limits):
+            self._check_measured("velocity")
+
+    def _check_measured(self, field: Literal["position", "velocity"]) -> None:
+        name = self.safety.measured_position if field == "position" else self.safety.measured_velocity
         term = next((term for term in self.observation if term.name == name), None)
         if term is None or not set(self.action.names) <= set(term.joints):
-            raise ValueError(f"Expected safety.measured_position to name a term with the action's joints, got '{name}'")
-        if term.field != "position" or term.relative_to:
-            raise ValueError(
-                f"Expected safety.measured_position to name measured positions, got '{name}' ({term.field})"
-            )
+            raise ValueError(f"Expected safety.measured_{field} to name a term with the action's joints, got '{name}'")
+        if term.field != field or term.relative_to:
+            what = "positions" if field == "position" else "velocities"
+            raise ValueError(f"Expected safety.measured_{field} to name measured {what}, got '{name}' ({term.field})")
 
     def term(self, name: str) -> ObservationTerm:
         """Return the observation term called `name`."""

@@ -10,103 +10,58 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 
 import numpy as np
 
+from divo_runtime.answer import Answer, ask
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.gate import MeasuredPosition, SafetyGate
-from divo_runtime.interfaces import Policy, PolicyAction
-from divo_runtime.observation import FloatArray, Measurement, Observation, ObservationBuilder
+from divo_runtime.gate import SafetyGate
+from divo_runtime.guards import Guard, Trip
+from divo_runtime.interfaces import Policy
+from divo_runtime.measured import HardLimits, MeasuredJoints
+from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
+from divo_runtime.output import ControllerOutput, Measurements, Mode, Timings
+from divo_runtime.ramp import Ramp
+from divo_runtime.stamps import StampOrder
 
-Measurements = Mapping[str, Measurement]
-
-
-class Mode(str, Enum):
-    """What the controller is doing."""
-
-    INACTIVE = "inactive"
-    """Sends nothing."""
-    BLENDING = "blending"
-    """Follows the policy with an authority that grows from 0 to 1."""
-    RUNNING = "running"
-    """Follows the policy."""
-    HOLDING = "holding"
-    """Input or policy unusable: brakes to rest and waits for it to recover."""
-    FAULT = "fault"
-    """Latched: brakes to rest and stays there until `reset_fault`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """How long the parts of one step took [ns]."""
-
-    observation_ns: int = 0
-    policy_ns: int = 0
-    gate_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ControllerOutput:
-    """What one step gives."""
-
-    command: JointArray | None
-    """(act_dim,) float64 to send, read-only; None only when INACTIVE."""
-    mode: Mode
-    reasons: tuple[str, ...] = ()
-    """Why it holds or is in fault, one line each."""
-    clips: tuple[str, ...] = ()
-    """Limits that changed the command, such as `panda_joint2: velocity`."""
-    timings: Timings = Timings()
-    observation: Observation | None = None
-    """What the policy saw, or would have seen."""
-    action: FloatArray | None = None
-    """(act_dim,) what the policy answered, before blending and limits; None if it was not asked or failed."""
-    value: float = float("nan")
-    """The critic's value of that action; NaN if the policy was not asked, failed, or has no critic."""
-    noise: FloatArray | None = None
-    """What the policy was given as noise, so that a recording can repeat its answer; None if it was not asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came of asking the policy."""
-
-    action: FloatArray | None = None
-    value: float = float("nan")
-    noise: FloatArray | None = None
-    reasons: tuple[str, ...] = ()
-    """Why it cannot be used; empty if it can."""
+__all__ = ["Controller", "ControllerOutput", "Measurements", "Mode", "Timings"]
 
 
 class Controller:
-    """Runs one policy on one contract. Use it from one thread at a time; only `emergency_stop` may come from any.
+    """Runs one policy on one contract. Use it from one thread; only `latch` and `emergency_stop` may come from any.
 
     Args:
         contract: The robot task.
         policy: What chooses actions.
         seed: Seed of the policy's noise, >= 0. Each activation draws the same sequence from its beginning.
         timer: Returns monotonic nanoseconds; used for the timings in the output and nothing else.
+        guard: Judges observations and actions by what training has shown; None never objects.
     """
 
-    def __init__(self, contract: Contract, policy: Policy, seed: int, timer: Callable[[], int]) -> None:
+    def __init__(
+        self, contract: Contract, policy: Policy, seed: int, timer: Callable[[], int], guard: Guard | None = None
+    ) -> None:
         self._policy, self._seed, self._timer = policy, seed, timer
+        self._guard = guard or Guard(contract.safety)
         self._rng = np.random.default_rng(seed)
+        self._stamps = StampOrder(contract)
         self._builder = ObservationBuilder(contract)
         self._gate = SafetyGate(contract)
+        self._hard_limits = HardLimits(contract, self._builder)
+        position = contract.safety.measured_position
+        self._measured = MeasuredJoints(contract, self._builder, position) if self._gate.needs_position else None
         self._action_size = contract.action_size
-        self._blend_ns = contract.safety.blend_s * 1e9
+        self._ramp = Ramp(contract.safety.blend_s)
         self._fault_after_ns = contract.safety.fault_after_ms * 1e6
-        self._measured = MeasuredPosition(contract, self._builder) if self._gate.needs_position else None
         self._mode = Mode.INACTIVE
         self._fault = ""
         self._sent = self._gate.start(np.zeros(self._action_size))
         self._anchor = self._sent.command
-        self._blend_start_ns = 0
-        self._unusable_since_ns: int | None = None
+        self._unusable_since_ns: float = np.inf
         self._counters: Counter[str] = Counter(steps=0, clips=0, holds=0, trips=0, nonfinite=0, policy_errors=0)
+        self._counters.update(warnings=0, novelty=0, value=0)
 
     @property
     def mode(self) -> Mode:
@@ -119,12 +74,24 @@ class Controller:
         return self._fault
 
     @property
-    def counters(self) -> Mapping[str, int]:
-        """A snapshot of the counts: `steps`, `holds`, `trips` (faults), `nonfinite`, `policy_errors`, `clips`.
+    def policy(self) -> Policy:
+        """What chooses actions."""
+        return self._policy
 
-        They count since construction. Every kind of clip has its own count too, such as `panda_joint2: velocity`.
+    @property
+    def guard(self) -> Guard:
+        """What judges observations and actions."""
+        return self._guard
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """A snapshot of the counts since construction.
+
+        `steps`; `holds` begun; `trips` (faults latched); `policy_errors` and `nonfinite` answers; `clips`, and every
+        kind of clip on its own, such as `panda_joint2: velocity`; `warnings`, and cycles in which the guard `novelty`
+        or `value` objected, with whatever reaction; `out_of_order`, `repeated_stamps`, `clock_set_back` of the input.
         """
-        return dict(self._counters)
+        return {**self._counters, **self._stamps.counts}
 
     def activate(self, now_ns: int, measurements: Measurements, seed: int | None = None) -> tuple[str, ...]:
         """Start from the measured pose with zero authority.
@@ -141,14 +108,16 @@ class Controller:
             return (f"a fault is latched ({self._fault}); reset it first",)
         if self._mode is not Mode.INACTIVE:
             return ("it is active already",)
-        observation = self._builder.build(measurements, now_ns)
-        if observation.problems:
-            return tuple(map(str, observation.problems))
+        self._stamps.forget()
+        observation = self._observe(now_ns, measurements)
+        if refusal := self._unfit(observation):
+            return refusal
         measured = self._measured.read(observation) if self._measured else None
         if outside := self._gate.outside(measured):
             return tuple(f"{joint} stands outside its position limits; move it back first" for joint in outside)
         self._seed = self._seed if seed is None else seed
         self._rng = np.random.default_rng(self._seed)
+        self._guard.forget()
         self._sent = self._gate.start(measured)
         self._blend_from_zero(now_ns, observation)
         return ()
@@ -156,7 +125,7 @@ class Controller:
     def step(self, now_ns: int, measurements: Measurements) -> ControllerOutput:
         """Compute the command of this period. Bad input or a bad policy never raises: it holds.
 
-        Call it once per period: the acceleration limits assume one period between two commands.
+        Call it once per period: the limits assume one period between two commands.
 
         Args:
             now_ns: Time, of the same clock as the measurements [ns].
@@ -168,11 +137,9 @@ class Controller:
             self._mode = Mode.FAULT
         self._counters["steps"] += 1
         begun = self._timer()
-        observation = self._builder.build(measurements, now_ns)
+        observation = self._observe(now_ns, measurements)
         observed = self._timer()
-        answer = _Answer(reasons=(self._fault,) if self._fault else tuple(map(str, observation.problems)))
-        if not answer.reasons:
-            answer = self._ask(observation)
+        answer, trips = self._decide(observation)
         decided = self._timer()
         clips: tuple[str, ...] = ()
         reasons = answer.reasons
@@ -181,8 +148,10 @@ class Controller:
         else:
             clips = self._follow(now_ns, observation, answer.action)
         self._sent.command.setflags(write=False)
+        warnings = tuple(str(trip) for trip in trips if trip.reaction == "warn")
+        self._counters["warnings"] += len(warnings)
         timings = Timings(observed - begun, decided - observed, self._timer() - decided)
-        sent, told = self._sent.command, (answer.action, answer.value, answer.noise)
+        sent, told = self._sent.command, (answer.action, answer.value, answer.noise, warnings)
         return ControllerOutput(sent, self._mode, reasons, clips, timings, observation, *told)
 
     def stop_commands(self) -> list[JointArray]:
@@ -193,18 +162,38 @@ class Controller:
         if self._mode is Mode.INACTIVE:
             return []
         motions = [self._gate.rest(self._sent)]
-        while motions[-1].velocity.any():
+        while not motions[-1].at_rest:
             motions.append(self._gate.rest(motions[-1]))
         return [motion.command for motion in motions]
 
     def deactivate(self) -> None:
         """Send nothing from now on. A latched fault stays latched."""
         self._mode = Mode.INACTIVE
-        self._unusable_since_ns = None
+        self._unusable_since_ns = np.inf
+
+    def latch(self, reason: str) -> None:
+        """Latch a fault: brake to rest and stay there. May come from any thread; the first reason is kept."""
+        if not self._fault:
+            self._counters["trips"] += 1
+        self._fault = self._fault or reason
+        if self._mode is not Mode.INACTIVE:
+            self._mode = Mode.FAULT
 
     def emergency_stop(self) -> None:
         """Latch a fault: brake to rest and stay there."""
-        self._latch("emergency stop")
+        self.latch("emergency stop")
+
+    def adopt(self, policy: Policy, guard: Guard | None = None) -> None:
+        """Ask another policy from the next step on. Mode, fault, last command sent and limits stay.
+
+        Args:
+            policy: For the same contract.
+            guard: The guard of the policy's bundle; None keeps the one that is there.
+        """
+        self._policy = policy
+        if guard is not None:
+            self._guard = guard
+            guard.forget()
 
     def reset_fault(self, now_ns: int, measurements: Measurements) -> tuple[str, ...]:
         """Clear the latched fault if its cause is gone; then blend in from zero authority, or stay INACTIVE if it was.
@@ -218,52 +207,70 @@ class Controller:
         """
         if not self._fault:
             return ("no fault is latched",)
-        observation = self._builder.build(measurements, now_ns)
-        reasons = tuple(map(str, observation.problems))
-        if not reasons:
-            reasons = self._ask(observation).reasons
-        if reasons:
-            return reasons
+        if self._mode is Mode.INACTIVE:
+            self._stamps.forget()  # nobody has looked at the stamps in the meantime
+        observation = self._observe(now_ns, measurements)
+        if refusal := self._unfit(observation):
+            return refusal
+        answer = self._ask(observation.vector)
+        if answer.reasons:
+            return answer.reasons
+        trips = self._guard.judge(observation.vector, answer.value)
+        if standing := tuple(str(trip) for trip in trips if trip.reaction != "warn"):
+            return standing
         self._fault = ""
+        self._guard.forget()
         if self._mode is Mode.FAULT:
             self._blend_from_zero(now_ns, observation)
         return ()
 
-    def _ask(self, observation: Observation) -> _Answer:
-        """Ask the policy; an answer that cannot be used comes with the reason."""
+    def _observe(self, now_ns: int, measurements: Measurements) -> Observation:
+        newest, doubted = self._stamps.admit(measurements, now_ns)
+        return self._builder.build(newest, now_ns, doubted)
+
+    def _unfit(self, observation: Observation) -> tuple[str, ...]:
+        """Say why the robot cannot be controlled from here, whatever the policy would do."""
+        return tuple(map(str, observation.problems)) or self._hard_limits.beyond(observation.vector)
+
+    def _ask(self, vector: FloatArray) -> Answer:
         noise = self._rng.standard_normal(self._policy.noise_shape, dtype=np.float32)
-        try:
-            chosen: PolicyAction = self._policy.act(observation.vector, noise)
-            action = np.asarray(chosen.action, dtype=np.float32)
-            fits = action.shape == (self._action_size,)
-            finite = bool(np.isfinite(action).all())
-        except Exception as error:  # whatever a policy raises must not stop the commands; it is counted and reported
-            self._counters["policy_errors"] += 1
-            reason = f"policy failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            return _Answer(noise=noise, reasons=(reason,))
-        if not fits:
-            self._counters["policy_errors"] += 1
-            reason = f"policy failed: action of shape {action.shape}, expected ({self._action_size},)"
-            return _Answer(noise=noise, reasons=(reason,))
-        if not finite:
-            self._counters["nonfinite"] += 1
-            reason = f"policy's action is not finite: {action.tolist()}"
-            return _Answer(action, chosen.value, noise, (reason,))
-        return _Answer(action, chosen.value, noise)
+        answer = ask(self._policy, vector, noise, self._action_size)
+        if answer.failure:
+            self._counters[answer.failure] += 1
+        return answer
+
+    def _decide(self, observation: Observation) -> tuple[Answer, tuple[Trip, ...]]:
+        """Find an action, or the reasons to hold; what must not wait is latched here."""
+        if not self._fault and observation.problems:
+            return Answer(reasons=tuple(map(str, observation.problems))), ()
+        if not self._fault and (beyond := self._hard_limits.beyond(observation.vector)):
+            self.latch("; ".join(beyond))
+        if self._fault:
+            return Answer(reasons=(self._fault,)), ()
+        answer = self._ask(observation.vector)
+        if answer.reasons:
+            return answer, ()
+        trips = self._guard.check(observation.vector, answer.value)
+        if not trips:
+            return answer, trips
+        self._counters.update(trip.guard for trip in trips)
+        if fatal := [str(trip) for trip in trips if trip.reaction == "fault"]:
+            self.latch("; ".join(fatal))
+        reasons = tuple(str(trip) for trip in trips if trip.reaction != "warn")
+        return replace(answer, reasons=(self._fault,) if fatal else reasons), trips
 
     def _follow(self, now_ns: int, observation: Observation, action: FloatArray) -> tuple[str, ...]:
         if self._mode is Mode.HOLDING:
             self._blend_from_zero(now_ns, observation)
-        self._unusable_since_ns = None
+        self._unusable_since_ns = np.inf
         wanted, clips = self._gate.clamp_action(action.astype(np.float64))
         if self._mode is Mode.BLENDING:
-            authority = self._authority(now_ns)
+            authority = self._ramp.authority(now_ns)
             wanted = self._anchor + authority * (wanted - self._anchor)
             if authority == 1.0:
                 self._mode = Mode.RUNNING
-        measured, age_s = (None, 0.0)
-        if self._measured:
-            measured, age_s = self._measured.read(observation), self._measured.age_s(observation)
+        measured = self._measured.read(observation) if self._measured else None
+        age_s = self._measured.age_s(observation) if self._measured else 0.0
         self._sent, more = self._gate.apply(wanted, self._sent, measured, age_s)
         if clips := clips + more:
             self._counters.update(clips)
@@ -278,29 +285,16 @@ class Controller:
         if self._mode is not Mode.HOLDING:
             self._mode = Mode.HOLDING
             self._counters["holds"] += 1
-        since_ns = now_ns if self._unusable_since_ns is None else self._unusable_since_ns
-        self._unusable_since_ns = since_ns = min(since_ns, now_ns)  # a clock set back must not postpone the fault
+        self._unusable_since_ns = since_ns = min(self._unusable_since_ns, now_ns)  # also if the clock is set back
         if now_ns - since_ns >= self._fault_after_ns:
-            self._latch(f"unusable for {(now_ns - since_ns) / 1e6:.0f} ms: {'; '.join(reasons)}")
+            self.latch(f"unusable for {(now_ns - since_ns) / 1e6:.0f} ms: {'; '.join(reasons)}")
             return (self._fault,)
         return reasons
-
-    def _latch(self, reason: str) -> None:
-        if not self._fault:
-            self._counters["trips"] += 1
-        self._fault = self._fault or reason
-        if self._mode is not Mode.INACTIVE:
-            self._mode = Mode.FAULT
 
     def _blend_from_zero(self, now_ns: int, observation: Observation) -> None:
         """Take the measured pose (position kind) or zero velocity as what zero authority means."""
         measured = self._measured.read(observation) if self._measured else None
         self._anchor = self._gate.start(measured).command
-        self._blend_start_ns = now_ns
-        self._unusable_since_ns = None
+        self._ramp.start(now_ns)
+        self._unusable_since_ns = np.inf
         self._mode = Mode.BLENDING
-
-    def _authority(self, now_ns: int) -> float:
-        if self._blend_ns <= 0:
-            return 1.0
-        return min(max((now_ns - self._blend_start_ns) / self._blend_ns, 0.0), 1.0)

@@ -38,3 +38,11 @@ class BackendError(DivoError):
 
 class DatasetError(DivoError):
     """A dataset is damaged or does not fit its contract."""
+
+
+class RecordingError(DivoError):
+    """A recording cannot be written or read."""
+
+
+class ReplayDifferenceError(DivoError):
+    """A recording, computed again, gives something else."""

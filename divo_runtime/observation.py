@@ -6,10 +6,10 @@ order, among any number of others. A problem is a result, not an exception: the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Fault(str, Enum):
     MISSING = "missing"
     STALE = "stale"
     FUTURE = "from the future"
+    UNDATED = "cannot be dated"
     JOINT_MISSING = "joint missing"
     JOINT_DUPLICATE = "joint twice"
     WRONG_SIZE = "wrong size"
@@ -49,7 +50,11 @@ class Measurement:
     stamp_ns: int
     """When it was true: the header's stamp, or the arrival where there is none."""
     received_ns: int = 0
-    """When it arrived."""
+    """When it arrived; 0 if nobody noted it."""
+
+    def time_ns(self, clock: Literal["header", "receive"]) -> int:
+        """Return the time that its age counts from: its stamp, or for `receive` its arrival where that was noted."""
+        return self.received_ns if clock == "receive" and self.received_ns else self.stamp_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +100,27 @@ class ObservationBuilder:
     """Builds observations of one contract; remembers where the joints stand in the last message's name list."""
 
     def __init__(self, contract: Contract) -> None:
-        self._contract = contract
-        self._readers = [_TermReader(term) for term in contract.observation]
+        self._clock: Literal["header", "receive"] = contract.clock
+        self._raw = np.full(contract.observation_size, np.nan)  # reused; what is handed out is a copy
         ends = np.cumsum([term.width for term in contract.observation])
         self._slices = {
             term.name: slice(int(end) - term.width, int(end))
             for term, end in zip(contract.observation, ends, strict=True)
         }
+        self._readers = [_TermReader(term, self._raw[self._slices[term.name]]) for term in contract.observation]
+        self._relative = [
+            (self._slices[term.name], self._slices[term.relative_to])
+            for term in contract.observation
+            if term.relative_to
+        ]
 
     def slice_of(self, term: str) -> slice:
         """Return where a term stands in the vector."""
         return self._slices[term]
 
-    def build(self, measurements: Mapping[str, Measurement], now_ns: int) -> Observation:
+    def build(
+        self, measurements: Mapping[str, Measurement], now_ns: int, doubted: Container[str] = frozenset()
+    ) -> Observation:
         """Build the observation at `now_ns` from the newest measurement of each topic.
 
         The age of a message counts from its stamp, or from its arrival if the contract's clock is `receive` (its stamp
@@ -116,64 +129,79 @@ class ObservationBuilder:
         Args:
             measurements: Topic -> newest measurement; other topics are ignored.
             now_ns: Time of the observation [ns].
+            doubted: Topics whose measurement cannot be dated.
         """
-        values: dict[str, JointArray] = {}
         ages: list[int] = []
         problems: list[Problem] = []
-        vector = np.full(self._contract.observation_size, np.nan)
+        raw = self._raw
         for read in self._readers:
-            term = read.term
-            measurement = measurements.get(term.topic)
+            topic = read.term.topic
+            measurement = measurements.get(topic)
             if measurement is None:
                 ages.append(-1)
-                problems.append(Problem(term.name, Fault.MISSING, f"no message on '{term.topic}' yet"))
+                problems.append(Problem(read.term.name, Fault.MISSING, f"no message on '{topic}' yet"))
                 continue
-            by_arrival = self._contract.clock == "receive" and measurement.received_ns
-            age_ns = now_ns - (measurement.received_ns if by_arrival else measurement.stamp_ns)
+            age_ns = now_ns - measurement.time_ns(self._clock)
             ages.append(age_ns)
-            late = _age_problem(term, age_ns)
-            if late:
-                problems.append(late)
-            value = read(measurement.message)
-            if isinstance(value, Problem):
-                problems.append(value)
-            if late or isinstance(value, Problem):
-                continue
-            values[term.name] = value
-            if term.relative_to and term.relative_to not in values:
-                continue  # the term it refers to has reported its own problem
-            vector[self._slices[term.name]] = value - values[term.relative_to] if term.relative_to else value
-        return Observation(vector.astype(np.float32), tuple(ages), tuple(problems))
+            if not -FUTURE_TOLERANCE_NS <= age_ns <= read.max_age_ns:
+                problems.append(_age_problem(read.term, age_ns))
+            elif topic in doubted:
+                problems.append(Problem(read.term.name, Fault.UNDATED, "waiting for a newer message"))
+            if problem := read(measurement.message):
+                problems.append(problem)
+        if problems or not (np.abs(raw) <= LARGEST).all():  # false for NaN too
+            return self._build_with_gaps(ages, problems)
+        vector = raw.astype(np.float32)
+        for own, other in self._relative:
+            vector[own] = raw[own] - raw[other]
+        return Observation(vector, tuple(ages))
+
+    def _build_with_gaps(self, ages: list[int], problems: list[Problem]) -> Observation:
+        """Find the numbers that are not finite, and leave out every term with a problem and what refers to it."""
+        found = {read.term.name: [p for p in problems if p.term == read.term.name] for read in self._readers}
+        vector = np.full(self._raw.shape, np.nan, np.float32)
+        for read in self._readers:
+            name, other = read.term.name, read.term.relative_to
+            values = self._raw[self._slices[name]]
+            unread = {Fault.MISSING, Fault.UNREADABLE, Fault.WRONG_SIZE, Fault.JOINT_MISSING, Fault.JOINT_DUPLICATE}
+            if not unread & {p.fault for p in found[name]} and not (np.abs(values) <= LARGEST).all():
+                found[name].append(Problem(name, Fault.NOT_FINITE, f"{values.tolist()}"))
+            if not found[name] and not (other and found[other]):
+                vector[self._slices[name]] = values - self._raw[self._slices[other]] if other else values
+        return Observation(vector, tuple(ages), tuple(p for several in found.values() for p in several))
 
 
 class _TermReader:
-    """Reads one term out of its message: the numbers in contract order, or the problem with them."""
+    """Reads one term out of its message: the numbers in contract order into `out`, or the problem with them."""
 
-    def __init__(self, term: ObservationTerm) -> None:
+    def __init__(self, term: ObservationTerm, out: JointArray) -> None:
         self.term = term
+        self.max_age_ns = term.max_age_ms * 1e6
+        self._out = out
+        self._has_joints = term.layout == "joints"
         self._read: Callable[[Any], JointArray] = reader(term.field, term.layout, term.components)
         self._names: Sequence[str] = ()
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
 
-    def __call__(self, message: Any) -> JointArray | Problem:
+    def __call__(self, message: Any) -> Problem | None:
         try:
             values = self._read(message)
-            names = message.name if self.term.layout == "joints" else ()
+            names = message.name if self._has_joints else ()
         except (AttributeError, TypeError, ValueError) as error:
             return self._problem(Fault.UNREADABLE, f"not a {self.term.type}: {error}")
-        if self.term.layout == "joints":
+        if self._has_joints:
             if values.shape != (len(names),):
                 return self._problem(
                     Fault.WRONG_SIZE, f"{len(names)} names but {values.size} values in '{self.term.field}'"
                 )
             if names != self._names and (problem := self._learn_order(names)):
                 return problem
-            values = values[self._order]
-        elif values.shape != (self.term.width,):
+            values.take(self._order, out=self._out, mode="clip")  # `clip` because any other mode makes a copy first
+        elif values.shape != self._out.shape:
             return self._problem(Fault.WRONG_SIZE, f"expected {self.term.width} values, got {values.size}")
-        if not (np.abs(values) <= LARGEST).all():  # false for NaN too
-            return self._problem(Fault.NOT_FINITE, f"{values.tolist()}")
-        return values
+        else:
+            self._out[:] = values
+        return None
 
     def _learn_order(self, names: Sequence[str]) -> Problem | None:
         listed = list(names)
@@ -190,9 +218,7 @@ class _TermReader:
         return Problem(self.term.name, fault, detail)
 
 
-def _age_problem(term: ObservationTerm, age_ns: int) -> Problem | None:
-    if age_ns > term.max_age_ms * 1e6:
-        return Problem(term.name, Fault.STALE, f"{age_ns / 1e6:.0f} ms old, allowed {term.max_age_ms:g} ms")
-    if age_ns < -FUTURE_TOLERANCE_NS:
+def _age_problem(term: ObservationTerm, age_ns: int) -> Problem:
+    if age_ns < 0:
         return Problem(term.name, Fault.FUTURE, f"stamped {-age_ns / 1e6:.0f} ms ahead of now")
-    return None
+    return Problem(term.name, Fault.STALE, f"{age_ns / 1e6:.0f} ms old, allowed {term.max_age_ms:g} ms")

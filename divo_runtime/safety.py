@@ -35,37 +35,29 @@ def stopping_speed(distance: JointArray, acceleration: JointArray, period_s: flo
     way = np.maximum(distance, 0.0)
     reaction = acceleration * period_s
     # sqrt(r^2 + 2 a d) - r, written without cancellation so that a small distance gives distance / period
-    with np.errstate(invalid="ignore"):
-        speed = 2.0 * acceleration * way / (np.sqrt(reaction * reaction + 2.0 * acceleration * way) + reaction)
+    finite = np.where(np.isinf(way), 0.0, way)
+    speed = 2.0 * acceleration * finite / (np.sqrt(reaction * reaction + 2.0 * acceleration * finite) + reaction)
     return np.where(np.isinf(way), np.inf, speed)
 
 
 def brake_before_limits(
-    velocity: JointArray,
-    position: JointArray,
-    travel: JointArray,
-    lower: JointArray,
-    upper: JointArray,
-    acceleration: JointArray,
-    period_s: float,
+    velocity: JointArray, above: JointArray, below: JointArray, acceleration: JointArray, period_s: float
 ) -> JointArray:
     """Limit velocities so that no joint has to brake harder than its limit to stay inside its position range.
 
     Args:
         velocity: (n,) wanted velocity [rad/s or m/s].
-        position: (n,) measured position [rad or m].
-        travel: (n,) way the joint may have gone since the measurement [rad or m]; used only towards a limit.
-        lower: (n,) lowest position, -inf for none.
-        upper: (n,) highest position, +inf for none.
+        above: (n,) way left to the highest position [rad or m]; infinity for no limit, negative beyond it.
+        below: (n,) way left to the lowest position, likewise.
         acceleration: (n,) > 0 [rad/s^2 or m/s^2].
         period_s: Control period [s], > 0.
 
     Returns:
         (n,) velocity; beyond a limit, only the way back is allowed.
     """
-    above = stopping_speed(upper - np.maximum(position, position + travel), acceleration, period_s)
-    below = stopping_speed(np.minimum(position, position + travel) - lower, acceleration, period_s)
-    return clamp(velocity, -below, above)
+    upwards = stopping_speed(above, acceleration, period_s)
+    downwards = stopping_speed(below, acceleration, period_s)
+    return clamp(velocity, -downwards, upwards)
 
 
 def limit_change(value: JointArray, previous: JointArray, step: JointArray) -> JointArray:

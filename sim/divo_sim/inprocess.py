@@ -20,6 +20,7 @@ from divo_runtime.bundle import load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller
 from divo_runtime.errors import DivoError
+from divo_runtime.guards import Guard, open_guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.observation import Measurement
 from divo_runtime.ports import PolicyRole
@@ -58,21 +59,30 @@ def play_in_process(
     return outcomes
 
 
-def play_episode(robot: SimulatedRobot, contract: Contract, policy: Policy, seed: int) -> Outcome:
+def play_episode(
+    robot: SimulatedRobot, contract: Contract, policy: Policy, seed: int, guard: Guard | None = None
+) -> Outcome:
     """Play one episode; scene and noise are functions of `seed`.
+
+    Args:
+        robot: Where to play it; its state before does not matter.
+        contract: The robot task.
+        policy: What chooses actions.
+        seed: Of the episode.
+        guard: The guard of the policy's bundle; None for none.
 
     Raises:
         DivoError: If the controller refuses the simulated robot.
     """
     robot.reset(seed)
-    controller = Controller(contract, policy, seed, time.perf_counter_ns)
+    controller = Controller(contract, policy, seed, time.perf_counter_ns, guard)
     now_ns = BEGIN_NS
     if reasons := controller.activate(now_ns, _measure(robot, now_ns)):
         raise DivoError("The controller refuses the simulated robot.", where=f"seed {seed}", got="; ".join(reasons))
     while (record := robot.record) is None:
         output = controller.step(now_ns, _measure(robot, now_ns))
         assert output.command is not None, "an active controller commands"
-        robot.command(output.command)
+        robot.command(output.command.tolist())
         for _ in range(round(PHYSICS_HZ / contract.rate_hz)):
             robot.advance()
         now_ns += contract.period_ns
@@ -99,8 +109,9 @@ def _prepare_worker() -> None:
 def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Outcome]:
     with load_bundle(folder) as bundle:
         policy = bundle.open_policy(role)
+        guard = open_guard(bundle)
         robot = SimulatedRobot(bundle.contract)
         try:
-            return [play_episode(robot, bundle.contract, policy, seed) for seed in seeds]
+            return [play_episode(robot, bundle.contract, policy, seed, guard) for seed in seeds]
         finally:
             robot.close()

@@ -80,12 +80,12 @@ def arm_text() -> str:
 
 
 @pytest.fixture(scope="session")
-def make_arm() -> Callable[[str], Contract]:
-    """Return a function that makes the arm's contract with commands of the given kind."""
+def make_arm() -> Callable[..., Contract]:
+    """Return a function that makes the arm's contract with commands of the given kind, and more limits if wanted."""
 
-    def make_arm(kind: str) -> Contract:
-        unit = "rad" if kind == "joint_position" else "rad/s"
-        return parse_yaml(ARM.replace("KIND", kind).replace("UNIT", unit), Contract, f"{kind}.yaml")
+    def make_arm(kind: str, more_limits: str = "") -> Contract:
+        text = ARM.replace("KIND", kind).replace("UNIT", "rad" if kind == "joint_position" else "rad/s")
+        return parse_yaml(text.replace("2.0}", f"2.0{more_limits}}}"), Contract, f"{kind}.yaml")
 
     return make_arm
 

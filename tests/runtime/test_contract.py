@@ -9,6 +9,9 @@ from divo_runtime.schema import parse_yaml
 ARM_REACH = Path(__file__).parents[2] / "sim/divo_sim/contracts/arm_reach.yaml"
 
 
+REACTION = "safety.novelty_guard.reaction"
+
+
 def test_the_arm_task_has_23_observations_and_7_actions():
     contract = load_contract(ARM_REACH)
     assert (contract.observation_size, contract.action_size) == (23, 7)
@@ -37,6 +40,13 @@ def test_limits_come_in_the_order_of_the_action_not_of_the_file(arm):
         (("upper: [0.8", "upper: [1.2"), 2, "(top level)", "[-0.8, 1.2]", "inside [-1.0, 1.0]", ""),
         (("position: [-1, 1]", "position: [1, -1]"), 33, "safety.limits[0]", "[1.0, -1.0]", "lower < upper", ""),
         (("field: position", "field: velocity"), 2, "(top level)", "(velocity)", "measured positions", ""),
+        (("2.0}", "2.0, jerk: .inf}"), 33, "safety.limits[0]", "inf", "finite jerk", ""),
+        (("2.0}", "2.0, jerk: 0}"), 33, "safety.limits[0].jerk", "0", "> 0", ""),
+        (("2.0}", "2.0, hard_position: [-2, 0.9]}"), 33, "safety.limits[0]", "[-2.0, 0.9]", "around [-1.0, 1.0]", ""),
+        (("2.0}", "2.0, hard_velocity: 0.9}"), 33, "safety.limits[0]", "0.9", "at least 1.0", ""),
+        (("2.0}", "2.0, hard_velocity: 2}"), 2, "(top level)", "''", "safety.measured_velocity", ""),
+        (("blend_s: 0.4", "novelty_guard: {reaction: stop}"), 30, REACTION, "'stop'", "one of ignore, warn", ""),
+        (("blend_s: 0.4", "value_guard: {tail: 0.6}"), 30, "safety.value_guard.tail", "0.6", "<= 0.5", ""),
     ],
 )
 def test_a_mistake_is_told_with_line_key_got_expected_and_fix(arm_text, change, line, key, got, expected, fix):
@@ -59,3 +69,10 @@ def test_broken_yaml_is_told_with_its_line():
 def test_a_missing_file_is_told_by_name(tmp_path):
     with pytest.raises(ContractError, match=r"none\.yaml"):
         load_contract(tmp_path / "none.yaml")
+
+
+def test_limits_and_guards_that_a_contract_does_not_name_are_the_usual_ones(arm):
+    assert [(limit.jerk, limit.hard_position, limit.hard_velocity) for limit in arm.limits()] == [(None,) * 3] * 2
+    watch = arm.safety.novelty_guard
+    assert (watch.reaction, watch.cycles, watch.tail) == ("warn", 3, None)
+    assert arm.safety.value_guard == watch

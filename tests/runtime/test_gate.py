@@ -136,6 +136,62 @@ def test_only_joints_too_far_beyond_their_limits_refuse_to_start(position_gate):
     np.testing.assert_array_equal(position_gate.start(np.array([1.01, 0.5])).command, [1.0, 0.5])
 
 
+@pytest.fixture
+def smooth_gate(make_arm):
+    """8 rad/s^3: from rest to 0.04 rad/s in the first period, and 0.25 s to the full acceleration."""
+    return SafetyGate(make_arm("joint_velocity", ", jerk: 8.0"))
+
+
+def test_a_jerk_limit_lets_the_velocity_grow_on_an_s_curve(smooth_gate):
+    motion = smooth_gate.start(None)
+    velocities = []
+    for _ in range(4):
+        motion, clips = smooth_gate.apply(np.array([0.8, 0.01]), motion, ORIGIN, 0.0)
+        velocities.append(motion.command[0])
+    np.testing.assert_allclose(velocities, [0.04, 0.16, 0.35, 0.55])
+    assert motion.command[1] == 0.01
+    assert clips == ("a: acceleration",)  # 0.45 rad/s are left, more than 2 rad/s^2 can give
+
+
+def test_what_only_the_jerk_limit_forbids_is_named_so(smooth_gate):
+    motion, clips = smooth_gate.apply(np.array([0.15, 0.0]), smooth_gate.start(None), ORIGIN, 0.0)
+    np.testing.assert_allclose(motion.command, [0.04, 0.0])
+    assert clips == ("a: jerk",)
+
+
+def test_a_jerk_limit_that_cannot_bind_changes_nothing(arm, make_arm):
+    plain, high = SafetyGate(arm), SafetyGate(make_arm("joint_velocity", ", jerk: 40.0"))  # 40 * 0.1 = 2 * 2
+    for sent in (moving(0.0, 0.5), moving(0.8, -0.8)):
+        expected, clips = plain.apply(np.array([0.8, -0.1]), sent, ORIGIN, 0.0)
+        motion, same_clips = high.apply(np.array([0.8, -0.1]), sent, ORIGIN, 0.0)
+        np.testing.assert_array_equal(motion.command, expected.command)
+        assert same_clips == clips
+
+
+def test_rest_with_a_jerk_limit_eases_into_braking_and_out_of_it(smooth_gate):
+    motion, commands = moving(0.8, 0.0), []
+    while not motion.at_rest:
+        motion = smooth_gate.rest(motion)
+        commands.append(motion.command[0])
+    np.testing.assert_allclose(commands, [0.76, 0.64, 0.45, 0.25, 0.09, 0.01, 0.0], atol=1e-12)
+
+
+def test_a_position_command_with_a_jerk_limit_settles_on_its_target(make_arm):
+    gate = SafetyGate(make_arm("joint_position", ", jerk: 8.0"))
+    motion, target = gate.start(ORIGIN), np.array([0.5, -0.3])
+    path = [motion.command]
+    for _ in range(60):
+        motion, _ = gate.apply(target, motion, ORIGIN, 0.0)
+        path.append(motion.command)
+    np.testing.assert_allclose(path[-1], target, atol=1e-3)
+    assert (np.abs(path) <= np.abs(target) + 1e-12).all()
+
+
+def test_only_joints_beyond_what_the_jerk_allows_at_once_refuse_to_start(make_arm):
+    gate = SafetyGate(make_arm("joint_position", ", jerk: 8.0"))  # 0.04 rad/s for 0.1 s
+    assert gate.outside(np.array([1.003, -1.005])) == ("b",)
+
+
 def test_a_base_has_no_position_to_keep(base):
     gate = SafetyGate(base)
     assert not gate.needs_position
@@ -169,3 +225,26 @@ def test_no_wish_makes_a_position_command_jump(make_arm, wishes):
         assert (np.abs(moved) <= 1.0 + 1e-9).all()
         assert (np.abs(moved - velocity) <= 0.2 + 1e-9).all()
         motion, velocity = after, moved
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(wishes=wishes)
+@pytest.mark.parametrize("kind", ["joint_velocity", "joint_position"])
+def test_no_wish_breaks_a_jerk_limit(make_arm, kind, wishes):
+    gate = SafetyGate(make_arm(kind, ", jerk: 8.0"))
+    position = np.array([0.0, 0.9])
+    motion, velocity, acceleration = gate.start(position), np.zeros(2), np.zeros(2)
+    for wish in [*wishes, *[None] * 12]:  # whatever happens, then a stop
+        before = motion.command
+        if wish is None:
+            motion = gate.rest(motion)
+        else:
+            motion, _ = gate.apply(np.clip(wish, -1e6, 1e6), motion, position, 0.0)
+        moved = motion.command if kind == "joint_velocity" else (motion.command - before) / 0.1
+        change = (moved - velocity) / 0.1
+        assert (np.abs(moved) <= 1.0 + 1e-9).all()
+        assert (np.abs(change) <= 2.0 + 1e-9).all()
+        assert (np.abs(change - acceleration) / 0.1 <= 8.0 + 1e-6).all()
+        velocity, acceleration, position = moved, change, position + moved * 0.1
+        assert (np.abs(position) <= 1.0 + 1e-9).all()
+    assert motion.at_rest

@@ -12,7 +12,10 @@ ZERO = np.zeros(2)
 
 
 def brake(velocity, position, travel=ZERO):
-    return brake_before_limits(np.array(velocity), np.array(position), travel, -ONE, ONE, ACCELERATION, PERIOD_S)
+    nearest = [np.array(position), np.array(position) + travel]
+    return brake_before_limits(
+        np.array(velocity), ONE - np.max(nearest, 0), np.min(nearest, 0) + ONE, ACCELERATION, PERIOD_S
+    )
 
 
 def test_clamp_moves_to_the_nearest_bound():

@@ -1,0 +1,68 @@
+"""What the robot reports about the action's joints, found in an observation by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from divo_runtime.contract import Contract
+from divo_runtime.fields import JointArray
+from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
+
+
+class MeasuredJoints:
+    """The values of one term for the joints of the action, in the order of the action's names."""
+
+    def __init__(self, contract: Contract, builder: ObservationBuilder, term_name: str) -> None:
+        term = contract.term(term_name)
+        begin = builder.slice_of(term.name).start
+        self.columns = np.array([begin + term.joints.index(name) for name in contract.action.names])
+        self._term = contract.observation.index(term)
+
+    def read(self, observation: Observation) -> JointArray:
+        """Return (act_dim,) float64 values [rad, rad/s or m, m/s]."""
+        return observation.vector.take(self.columns).astype(np.float64)
+
+    def age_s(self, observation: Observation) -> float:
+        """Return how old they are [s]."""
+        return observation.ages_ns[self._term] / 1e9
+
+
+class HardLimits:
+    """Limits on measurements: what stands or moves beyond them must stop, whatever was commanded."""
+
+    def __init__(self, contract: Contract, builder: ObservationBuilder) -> None:
+        columns: list[int] = []
+        self._lower: list[float] = []
+        self._upper: list[float] = []
+        self._texts: list[str] = []
+        for field, term in (
+            ("position", contract.safety.measured_position),
+            ("velocity", contract.safety.measured_velocity),
+        ):
+            if not term or not any(getattr(limit, f"hard_{field}") for limit in contract.limits()):
+                continue
+            for limit, column in zip(contract.limits(), MeasuredJoints(contract, builder, term).columns, strict=True):
+                reach = limit.hard_position
+                if field == "velocity":
+                    reach = (-limit.hard_velocity, limit.hard_velocity) if limit.hard_velocity else None
+                if reach:
+                    columns.append(int(column))
+                    self._lower.append(reach[0])
+                    self._upper.append(reach[1])
+                    self._texts.append(f"{limit.name}: measured {field}")
+        self._columns = np.array(columns, dtype=np.intp)
+        self._bounds = np.array([self._lower, self._upper]).reshape(2, -1)
+
+    def beyond(self, vector: FloatArray) -> tuple[str, ...]:
+        """Name what is beyond a hard limit, such as `panda_joint2: measured position 1.9, allowed -1.8 to 1.8`.
+
+        Args:
+            vector: (obs_dim,) finite observation.
+        """
+        if not self._texts:
+            return ()
+        values = vector.take(self._columns)
+        if not ((values < self._bounds[0]) | (values > self._bounds[1])).any():
+            return ()
+        rows = zip(self._texts, values.tolist(), self._lower, self._upper, strict=True)
+        return tuple(f"{t} {v:.4g}, allowed {lo:g} to {hi:g}" for t, v, lo, hi in rows if not lo <= v <= hi)

@@ -1,0 +1,279 @@
+"""What stops a controller besides stale input: stamps, clocks, hard limits, guards, faults from outside.
+
+10 Hz, a fault after 300 ms, 0.2 rad/s of change per period, positions usable for 150 ms.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from divo_runtime.contract import Contract
+from divo_runtime.controller import Controller, Mode
+from divo_runtime.guards import Guard, Trip
+from divo_runtime.interfaces import PolicyAction
+from divo_runtime.observation import Measurement
+from divo_runtime.schema import parse_yaml
+
+MS = 1_000_000
+
+HARD = """
+schema: 1
+name: hard
+rate_hz: 10
+observation:
+  - {name: position, topic: joints, type: sensor_msgs/msg/JointState, field: position, joints: [b, a], unit: rad,
+     max_age_ms: 150}
+  - {name: velocity, topic: joints, type: sensor_msgs/msg/JointState, field: velocity, joints: [a, b], unit: rad/s,
+     max_age_ms: 150}
+action: {kind: joint_velocity, names: [a, b], unit: rad/s, lower: [-0.8, -0.8], upper: [0.8, 0.8], topic: commands,
+         type: std_msgs/msg/Float64MultiArray}
+safety:
+  measured_position: position
+  measured_velocity: velocity
+  blend_s: 0.0
+  limits:
+    - {name: a, velocity: 1.0, acceleration: 2.0, position: [-1, 1], hard_position: [-1.2, 1.1], hard_velocity: 1.5}
+    - {name: b, velocity: 1.0, acceleration: 2.0}
+"""
+
+
+class Steady:
+    """A policy that always wants 0.8 rad/s and is always of one opinion about it."""
+
+    noise_shape = (1, 2)
+
+    def __init__(self, value=0.0):
+        self.value = value
+
+    def act(self, observation, noise):
+        return PolicyAction(np.full(2, 0.8, np.float32), self.value)
+
+
+class Objector:
+    """A guard that objects when the policy's value is below zero, in the given way."""
+
+    def __init__(self, reaction, cycles=1):
+        self._reaction, self._cycles, self._streak = reaction, cycles, 0
+
+    def forget(self):
+        self._streak = 0
+
+    def judge(self, observation, value):
+        return (Trip("value", self._reaction, value, 0.0),) if value < 0.0 else ()
+
+    def check(self, observation, value):
+        trips = self.judge(observation, value)
+        self._streak = self._streak + 1 if trips else 0
+        return trips if self._streak >= self._cycles else ()
+
+
+@pytest.fixture
+def running(arm, measure):
+    """Return a function that makes a controller which runs at 0.8 rad/s after its step at 400 ms."""
+
+    def running(policy=None, guard=None, contract=arm):
+        controller = Controller(contract, policy or Steady(), 0, lambda: 0, guard)
+        assert controller.activate(0, measure()) == ()
+        for ms in range(0, 500, 100):
+            output = controller.step(ms * MS, measure(ms * MS))
+        assert output.mode is Mode.RUNNING
+        return controller
+
+    return running
+
+
+@pytest.fixture
+def hard():
+    return parse_yaml(HARD, Contract, "hard.yaml")
+
+
+def joints(ms, a=0.0, b=0.0, speed_a=0.0, speed_b=0.0):
+    message = SimpleNamespace(name=["a", "b"], position=[a, b], velocity=[speed_a, speed_b])
+    return {"joints": Measurement(message, ms * MS)}
+
+
+def step_at(controller, measure, ms, stamp_ms=None, **message):
+    return controller.step(ms * MS, measure((ms if stamp_ms is None else stamp_ms) * MS, **message))
+
+
+def test_a_message_that_was_overtaken_is_not_used(running, measure):
+    controller = running()
+    output = step_at(controller, measure, 500, stamp_ms=350, position=(0.9, 0.9))
+    assert output.mode is Mode.RUNNING
+    np.testing.assert_array_equal(output.observation.vector[:2], [0.0, 0.0])  # still the one of 400 ms
+    assert output.observation.ages_ns[0] == 100 * MS
+    assert controller.counters["out_of_order"] == 2  # joint states and goal
+
+
+def test_a_message_that_keeps_arriving_with_its_old_stamp_gets_old(running, measure):
+    controller = running()
+    modes = []
+    for ms in range(500, 1000, 100):
+        frozen = {topic: Measurement(m.message, 400 * MS, ms * MS) for topic, m in measure().items()}
+        modes.append(controller.step(ms * MS, frozen).mode)
+    assert modes == [Mode.RUNNING, *[Mode.HOLDING] * 3, Mode.FAULT]
+    assert controller.counters["repeated_stamps"] == 10
+
+
+def test_a_clock_set_back_holds_until_messages_are_stamped_anew(running, measure):
+    controller = running()
+    output = step_at(controller, measure, 310, stamp_ms=400)
+    assert output.mode is Mode.HOLDING
+    assert output.reasons[0] == "joint_position: from the future (stamped 90 ms ahead of now)"
+    output = step_at(controller, measure, 410, stamp_ms=400)  # 10 ms old by its stamp, in truth 100 ms
+    assert output.mode is Mode.HOLDING
+    assert output.reasons[0] == "joint_position: cannot be dated (waiting for a newer message)"
+    assert step_at(controller, measure, 510).mode is Mode.BLENDING
+    assert controller.counters["clock_set_back"] == 1
+
+
+def test_a_clock_set_forward_holds_until_messages_are_stamped_anew(running, measure):
+    controller = running()
+    assert step_at(controller, measure, 60_000, stamp_ms=500).mode is Mode.HOLDING
+    assert step_at(controller, measure, 60_100).mode is Mode.BLENDING
+
+
+def test_a_robot_whose_clock_jumps_ahead_and_back_recovers(running, measure):
+    controller = running()
+    assert step_at(controller, measure, 500, stamp_ms=9000).mode is Mode.HOLDING
+    assert step_at(controller, measure, 600).mode is Mode.BLENDING
+
+
+def test_each_activation_keeps_its_own_account_of_time(running, measure):
+    controller = running()
+    controller.deactivate()
+    assert controller.activate(50 * MS, measure(40 * MS)) == ()  # such as a simulation that was reset
+    assert step_at(controller, measure, 60, stamp_ms=50).mode is Mode.BLENDING
+    assert controller.counters["clock_set_back"] == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"a": 1.15}, "a: measured position 1.15, allowed -1.2 to 1.1"),
+        ({"a": -1.25}, "a: measured position -1.25, allowed -1.2 to 1.1"),
+        ({"speed_a": -1.6}, "a: measured velocity -1.6, allowed -1.5 to 1.5"),
+    ],
+)
+def test_a_measurement_beyond_a_hard_limit_latches_a_fault_at_once(hard, state, reason):
+    controller = Controller(hard, Steady(), 0, lambda: 0)
+    assert controller.activate(0, joints(0)) == ()
+    assert controller.step(100 * MS, joints(100)).mode is Mode.RUNNING
+    output = controller.step(200 * MS, joints(200, **state))
+    assert (output.mode, output.reasons) == (Mode.FAULT, (reason,))
+    np.testing.assert_array_equal(output.command, [0.0, 0.0])
+    assert controller.reset_fault(300 * MS, joints(300, **state)) == (reason,)
+    assert controller.reset_fault(400 * MS, joints(400)) == ()
+
+
+def test_soft_limits_and_joints_without_hard_ones_do_not_stop(hard):
+    controller = Controller(hard, Steady(), 0, lambda: 0)
+    controller.activate(0, joints(0))
+    output = controller.step(100 * MS, joints(100, a=1.05, b=50.0, speed_b=50.0))
+    assert output.mode is Mode.RUNNING
+    np.testing.assert_allclose(output.command, [0.0, 0.2])  # a is beyond its soft limit and may only come back
+    assert "a: position" in output.clips
+
+
+def test_activation_is_refused_beyond_a_hard_limit(hard):
+    controller = Controller(hard, Steady(), 0, lambda: 0)
+    assert controller.activate(0, joints(0, a=1.15)) == ("a: measured position 1.15, allowed -1.2 to 1.1",)
+
+
+def test_a_warning_is_told_and_counted_and_changes_nothing(running, measure):
+    policy = Steady()
+    controller = running(policy, Objector("warn"))
+    policy.value = -1.0
+    output = step_at(controller, measure, 500)
+    assert (output.mode, output.reasons) == (Mode.RUNNING, ())
+    assert output.warnings == ("value: the critic gives -1, bound 0",)
+    np.testing.assert_allclose(output.command, [0.8, 0.8])
+    assert (controller.counters["warnings"], controller.counters["value"]) == (1, 1)
+
+
+def test_a_guard_that_holds_lets_go_by_itself_or_becomes_a_fault(running, measure):
+    policy = Steady()
+    controller = running(policy, Objector("hold", cycles=2))
+    policy.value = -1.0
+    outputs = [step_at(controller, measure, ms) for ms in (500, 600, 700)]
+    assert [output.mode for output in outputs] == [Mode.RUNNING, Mode.HOLDING, Mode.HOLDING]
+    assert outputs[1].reasons == ("value: the critic gives -1, bound 0",)
+    assert outputs[1].warnings == ()
+    np.testing.assert_allclose([output.command[0] for output in outputs], [0.8, 0.6, 0.4])
+    assert outputs[1].action is not None  # what the policy would have done, for the record
+    policy.value = 0.0
+    assert step_at(controller, measure, 800).mode is Mode.BLENDING
+    policy.value = -1.0
+    modes = [step_at(controller, measure, ms).mode for ms in range(900, 1500, 100)]
+    assert modes == [Mode.BLENDING, *[Mode.HOLDING] * 3, *[Mode.FAULT] * 2]
+
+
+def test_a_guard_that_faults_latches_and_its_reset_is_refused_while_it_objects(running, measure):
+    policy = Steady()
+    controller = running(policy, Objector("fault", cycles=2))
+    policy.value = -1.0
+    assert [step_at(controller, measure, ms).mode for ms in (500, 600)] == [Mode.RUNNING, Mode.FAULT]
+    assert controller.fault == "value: the critic gives -1, bound 0"
+    assert controller.reset_fault(700 * MS, measure(700 * MS)) == ("value: the critic gives -1, bound 0",)
+    policy.value = 0.0
+    assert controller.reset_fault(800 * MS, measure(800 * MS)) == ()
+    assert controller.mode is Mode.BLENDING
+
+
+def test_a_fault_from_outside_brakes_and_keeps_its_first_reason(running, measure):
+    controller = running()
+    controller.latch("the monitor missed a heartbeat")
+    controller.latch("something later")
+    output = step_at(controller, measure, 500)
+    assert (output.mode, output.reasons) == (Mode.FAULT, ("the monitor missed a heartbeat",))
+    np.testing.assert_allclose(output.command, [0.6, 0.6])
+    assert controller.counters["trips"] == 1
+
+
+def test_a_fault_that_is_latched_before_activation_refuses_it(arm, measure):
+    controller = Controller(arm, Steady(), 0, lambda: 0)
+    controller.latch("the reload failed")
+    assert controller.mode is Mode.INACTIVE
+    assert controller.activate(0, measure()) == ("a fault is latched (the reload failed); reset it first",)
+
+
+def test_another_policy_takes_over_from_the_last_command_sent_and_back(running, measure):
+    class Reverse(Steady):
+        noise_shape = (3, 2)
+
+        def act(self, observation, noise):
+            assert noise.shape == (3, 2)
+            return PolicyAction(np.full(2, -0.8, np.float32), -1.0)
+
+    controller = running()
+    before = controller.policy, controller.guard
+    controller.adopt(Reverse(), Objector("warn"))
+    output = step_at(controller, measure, 500)
+    np.testing.assert_allclose(output.command, [0.6, 0.6])  # one period of braking from 0.8
+    assert output.mode is Mode.RUNNING
+    assert len(output.warnings) == 1
+    controller.adopt(*before)
+    output = step_at(controller, measure, 600)
+    np.testing.assert_allclose(output.command, [0.8, 0.8])
+    assert output.warnings == ()
+
+
+def test_a_policy_adopted_alone_keeps_the_guard(running):
+    guard = Guard(parse_yaml(HARD, Contract, "hard.yaml").safety)
+    controller = running(guard=guard)
+    controller.adopt(Steady(1.0))
+    assert controller.guard is guard
+    assert controller.policy.value == 1.0
+
+
+def test_hold_and_stop_commands_keep_the_jerk_limit(running, make_arm, measure):
+    controller = running(contract=make_arm("joint_velocity", ", jerk: 8.0"))
+    for ms in range(500, 1200, 100):
+        output = step_at(controller, measure, ms)
+    np.testing.assert_allclose(output.command, [0.8, 0.8])
+    easing = [0.76, 0.64, 0.45, 0.25, 0.09, 0.01, 0.0]
+    np.testing.assert_allclose([c[0] for c in controller.stop_commands()], easing, atol=1e-12)
+    controller.emergency_stop()
+    sent = [step_at(controller, measure, ms).command[0] for ms in range(1200, 2000, 100)]
+    np.testing.assert_allclose(sent, [*easing, 0.0], atol=1e-12)
