@@ -15,7 +15,8 @@ def check_backend(backend: Backend, rng: np.random.Generator) -> None:
     """Check a backend and close it.
 
     It must have fixed float32 tensors with different names; give exactly its outputs, the same for the same feeds, in
-    arrays of their own; leave the feeds alone; refuse wrong feeds, and any feeds once closed, with a `BackendError`.
+    arrays of their own, also for feeds that are not contiguous; leave the feeds alone; refuse wrong feeds, and any
+    feeds once closed, with a `BackendError`.
 
     Args:
         backend: A freshly opened network whose inputs may be any standard normal numbers.
@@ -46,6 +47,10 @@ def check_backend(backend: Backend, rng: np.random.Generator) -> None:
         _demand(own, "leave returned arrays alone in later runs", f"'{name}' overwritten")
     untouched = all(np.array_equal(before[name], array) for name, array in feeds.items())
     _demand(untouched, "leave the feeds alone", "changed feeds")
+    spread_out = {name: np.repeat(array, 2, axis=-1)[..., ::2] for name, array in feeds.items()}
+    for name, array in backend.run(spread_out).items():
+        same = np.array_equal(array, kept[name], equal_nan=True)
+        _demand(same, "read feeds that are not contiguous", f"'{name}' {array} instead of {kept[name]}")
 
     name, array = next(iter(feeds.items()))
     wrong: dict[str, Feeds] = {

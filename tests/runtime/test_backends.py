@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from divo_runtime.backends import open_backend
+from divo_runtime.backends import OPENERS, available_kinds, find_obstacle, open_backend
 from divo_runtime.backends.fake import FakeBackend
 from divo_runtime.conformance import check_backend, check_policy
 from divo_runtime.errors import BackendError
@@ -24,9 +24,17 @@ def bundle(write_tiny_bundle, tmp_path, arm):
 
 
 @pytest.mark.parametrize("name", ["actor", "sampler", "critic"])
-@pytest.mark.parametrize("kind", ["onnxruntime"])
-def test_every_engine_keeps_the_rules_on_every_network(bundle, rng, kind, name):
+@pytest.mark.parametrize("kind", [kind for kind in available_kinds() if not kind.startswith("tensorrt")])
+def test_every_engine_of_this_machine_keeps_the_rules_on_every_network(bundle, rng, kind, name):
     check_backend(open_backend(bundle / f"{name}.onnx", kind), rng)
+
+
+def test_every_kind_is_available_or_says_what_the_machine_lacks():
+    assert "onnxruntime" in available_kinds()
+    for kind in OPENERS:
+        obstacle = find_obstacle(kind)
+        assert (obstacle is None) == (kind in available_kinds())
+        assert obstacle is None or (obstacle.what and obstacle.fix)
 
 
 def test_the_fake_keeps_the_rules_too(rng):
@@ -49,6 +57,8 @@ class Liar(FakeBackend):
             feeds["x"][0, 0] = 9
         elif self.breach == "differs":
             result["y"] += len(self.feeds)
+        elif self.breach == "reads memory as it lies" and not feeds["x"].flags.c_contiguous:
+            result["y"] += 1
         elif self.breach == "reuses":
             self.shared += len(self.feeds) > 2
             return {"y": self.shared}
@@ -70,6 +80,7 @@ class Liar(FakeBackend):
         ("changes feeds", "leave the feeds alone"),
         ("differs", "the same outputs"),
         ("reuses", "leave returned arrays alone"),
+        ("reads memory as it lies", "not contiguous"),
         ("names", "give y"),
         ("dtype", "give y"),
         ("stays open", "once closed"),
