@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,6 +33,38 @@ def measure_policy(
         if call >= 0:
             ring.add(taken)
     return ring.percentiles()
+
+
+def measure_in_turns(
+    contestants: Mapping[str, Callable[[], object]],
+    timer: Callable[[], int],
+    calls: int,
+    block: int = 50,
+    warmup: int = 5,
+) -> dict[str, Percentiles]:
+    """Time several things in turns, so that whatever else the machine does hits all of them alike.
+
+    Args:
+        contestants: Name -> what to time.
+        timer: Monotonic clock [ns].
+        calls: Timed calls of each, >= 1.
+        block: Timed calls of one before it is the next one's turn, >= 1.
+        warmup: Calls at the beginning of each block, not timed: another's data lie in the caches.
+
+    Returns:
+        Name -> how its calls were distributed.
+    """
+    rings = {name: LatencyRing(calls) for name in contestants}
+    for done in range(0, calls, block):
+        for name, call in contestants.items():
+            ring = rings[name]
+            for turn in range(-warmup, min(block, calls - done)):
+                begun = timer()
+                call()
+                taken = timer() - begun
+                if turn >= 0:
+                    ring.add(taken)
+    return {name: ring.percentiles() for name, ring in rings.items()}
 
 
 def latency_table(rows: Sequence[tuple[str, Percentiles]]) -> str:

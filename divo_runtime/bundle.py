@@ -6,6 +6,7 @@ binds its files together by hash, its networks to the contract by name and shape
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +19,6 @@ from divo_runtime.interfaces import Backend
 from divo_runtime.manifest import Manifest, read_manifest
 from divo_runtime.observation import FloatArray
 from divo_runtime.policy import NetworkPolicy
-from divo_runtime.ports import PolicyRole, Role
 from divo_runtime.verification import find_manifest, verify_bundle
 
 
@@ -45,11 +45,11 @@ class Bundle:
         """(obs_dim,) float32 mean of the training data, for warm-up and benchmarks."""
         return np.array(self.manifest.x_divo.statistics.observation.mean, dtype=np.float32)
 
-    def open_policy(self, kind: PolicyRole, backend: str = "onnxruntime", threads: int = 1) -> NetworkPolicy:
-        """Open the actor or the sampler.
+    def open_policy(self, name: str, backend: str = "onnxruntime", threads: int = 1) -> NetworkPolicy:
+        """Open a policy.
 
         Args:
-            kind: `actor` (one step) or `sampler` (few steps).
+            name: One of `manifest.x_divo.policies`, such as `actor` or `sampler_k2`.
             backend: Engine, one of `divo_runtime.backends.OPENERS`.
             threads: Threads for one run, >= 1.
 
@@ -57,35 +57,31 @@ class Bundle:
             BundleError: If the bundle has no such policy.
             BackendError: If the engine is missing or cannot open the network.
         """
-        choices = self.manifest.x_divo.policies
-        if kind not in choices:
-            raise BundleError(
-                "The bundle has no such policy.",
-                where=str(self.folder),
-                got=kind,
-                expected=f"one of {', '.join(choices)}",
-                fix="Choose one of them.",
-            )
-        return NetworkPolicy(self.open_network(kind, backend, threads), self.contract)
+        self._require("policy", name, self.manifest.x_divo.policies)
+        return NetworkPolicy(self.open_network(name, backend, threads), self.contract)
 
-    def open_network(self, role: Role, backend: str = "onnxruntime", threads: int = 1) -> Backend:
-        """Open a network as it is, for example the critic.
+    def open_network(self, name: str, backend: str = "onnxruntime", threads: int = 1) -> Backend:
+        """Open a network as it is, for example `critic`.
 
         Raises:
             BundleError: If the bundle has no such network.
             BackendError: If the engine is missing or cannot open it.
         """
-        if role not in self.manifest.models:
-            raise BundleError(
-                "The bundle has no such network.",
-                where=str(self.folder),
-                got=role,
-                expected=f"one of {', '.join(self.manifest.models)}",
-                fix="Export it too.",
-            )
-        network = open_backend(self.folder / self.manifest.models[role].parameters.model_path, backend, threads)
+        networks = self.manifest.x_divo.networks
+        self._require("network", name, networks)
+        network = open_backend(self.folder / networks[name].parameters.model_path, backend, threads)
         self._opened.append(network)
         return network
+
+    def _require(self, what: str, name: str, choices: Collection[str]) -> None:
+        if name not in choices:
+            raise BundleError(
+                f"The bundle has no such {what}.",
+                where=str(self.folder),
+                got=name,
+                expected=f"one of {', '.join(choices)}",
+                fix="Choose one of them, or export it too: see `divo-export bundle --help`.",
+            )
 
     def close(self) -> None:
         """Close every network opened from this bundle."""

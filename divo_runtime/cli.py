@@ -1,4 +1,4 @@
-"""`divo-runtime`: look at a bundle and time it. The only file of the runtime that imports tyro."""
+"""`divo-runtime`: look at, check and time a bundle, replay a recording. The runtime's only file that imports tyro."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ import tyro
 
 from divo_runtime.bench import latency_table, measure_policy
 from divo_runtime.bundle import load_bundle
-from divo_runtime.errors import DivoError
-from divo_runtime.overview import describe_bundle
+from divo_runtime.errors import DivoError, ReplayDifferenceError
+from divo_runtime.overview import describe_bundle, parity_table
+from divo_runtime.parity import ParityError
+from divo_runtime.parity_check import check_bundle
+from divo_runtime.replay_report import replay_file
 
 USAGE_ERROR = 2
+DIFFERS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,23 @@ class Inspect:
     def run(self) -> str:
         """Return the text to show."""
         return describe_bundle(load_bundle(self.bundle))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Compare a bundle on this machine with what was trained; needs no torch, the bundle carries the answers."""
+
+    bundle: tyro.conf.Positional[Path]
+    """Folder that the export wrote."""
+    backend: str = "onnxruntime"
+    """Engine that runs the networks."""
+    threads: int = 1
+    """Threads for one run."""
+
+    def run(self) -> str:
+        """Return the text to show."""
+        with load_bundle(self.bundle) as bundle:
+            return "\n".join(parity_table(check_bundle(bundle, self.backend, self.threads)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +85,46 @@ class Bench:
         return latency_table(rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Compute every cycle of a recording again; exit code 1 with the first that differs in a bit."""
+
+    recording: tyro.conf.Positional[Path]
+    """MCAP file that the controller wrote, finished or not."""
+    bundle: Path | None = None
+    """Bundle folder; by default the one that the recording names."""
+    force: bool = False
+    """Go on with another bundle than the recorded one, to see where it decides otherwise."""
+
+    def run(self) -> str:
+        """Return the text to show."""
+        return replay_file(
+            self.recording, self.bundle, self.force, _count if sys.stderr.isatty() else lambda cycles: None
+        )
+
+
+def _count(cycles: int) -> None:
+    """Show a person how far a replay is."""
+    if cycles % 200 == 0:
+        sys.stderr.write(f"\r{cycles:,} cycles ")
+
+
 Command = (
-    Annotated[Inspect, tyro.conf.subcommand(name="inspect")] | Annotated[Bench, tyro.conf.subcommand(name="bench")]
+    Annotated[Inspect, tyro.conf.subcommand(name="inspect")]
+    | Annotated[Check, tyro.conf.subcommand(name="check")]
+    | Annotated[Bench, tyro.conf.subcommand(name="bench")]
+    | Annotated[Replay, tyro.conf.subcommand(name="replay")]
 )
 
 
 def main() -> None:
     """Run the command line; a mistake of the user ends with its explanation and exit code 2."""
-    command: Inspect | Bench = tyro.cli(Command, prog="divo-runtime", description="Look at bundles and time them.")
+    command: Inspect | Check | Bench | Replay = tyro.cli(
+        Command, prog="divo-runtime", description="Look at bundles, check and time them, compute recordings again."
+    )
     try:
         text = command.run()
     except DivoError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        raise SystemExit(USAGE_ERROR) from None
+        raise SystemExit(DIFFERS if isinstance(error, ReplayDifferenceError | ParityError) else USAGE_ERROR) from None
     sys.stdout.write(text + "\n")

@@ -1,7 +1,8 @@
 """The manifest of a bundle: one record type for the exporter that writes it and the runtime that reads it.
 
-The file is a LEAPP 1.3 configuration (https://github.com/nvidia-isaac/leapp), so other loaders can run the networks
-too; everything that LEAPP has no word for stands under `x-divo`. Floats are written with all their digits.
+The file is a LEAPP 1.3 configuration (https://github.com/nvidia-isaac/leapp), so other loaders can run the actor too.
+LEAPP's loader runs every network under `models`, so only one stands there; our own networks, and everything else that
+LEAPP has no word for, stand under `x-divo`. Floats are written with all their digits.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
-from divo_runtime.contract import Contract, Positive
+from divo_runtime.calibration import Calibration
+from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError, ContractError
 from divo_runtime.graph import read_graph
-from divo_runtime.ports import PolicyRole, Port, Role, network_ports
+from divo_runtime.limits import Positive
+from divo_runtime.ports import CRITIC, LEAPP_NODE, PolicyKind, Port, leapp_ports, network_ports
 from divo_runtime.schema import Record, convert
 
-SCHEMA: Final = 1
-"""Version of our part; a reader refuses every other."""
+SCHEMA: Final = 2
+"""Version of our part; older ones are brought up to it when they are read, newer ones refused."""
 
 LEAPP_VERSION = "1.3"
 """Version of LEAPP's configuration format that the manifest follows."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 class ModelFile(Record, frozen=True, kw_only=True):
@@ -56,10 +60,10 @@ class Configs(Record, frozen=True, kw_only=True):
 
 
 class Pipeline(Record, frozen=True, kw_only=True):
-    """How LEAPP connects the networks: not at all, each is used on its own."""
+    """How LEAPP connects the networks: not at all, there is only one."""
 
-    inputs: dict[Role, tuple[str, ...]]
-    outputs: dict[Role, tuple[str, ...]]
+    inputs: dict[str, tuple[str, ...]]
+    outputs: dict[str, tuple[str, ...]]
     data_flow: dict[str, tuple[str, ...]]
     feedback_flow: dict[str, tuple[str, ...]]
     configs: Configs
@@ -68,12 +72,16 @@ class Pipeline(Record, frozen=True, kw_only=True):
 class PolicySettings(Record, frozen=True, kw_only=True):
     """How a policy network makes its action; information, the graph already does it."""
 
+    kind: PolicyKind
+    """`actor`: one evaluation, distilled; `sampler`: few-step diffusion."""
     candidates: Count
     """Actions proposed per step, of which the critic chooses one."""
     steps: Count
     """Evaluations of the network per action."""
     sigmas: tuple[float, ...] = ()
     """Noise levels of the sampler, falling; empty for an actor without."""
+    precision: Precision = "float32"
+    """What the network computes in; its inputs and outputs are float32 always."""
 
 
 class Moments(Record, frozen=True, kw_only=True):
@@ -109,19 +117,25 @@ class Provenance(Record, frozen=True, kw_only=True):
 class Extras(Record, frozen=True, kw_only=True):
     """Our part of the manifest."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     contract: Contract
-    policies: dict[PolicyRole, PolicySettings]
+    networks: dict[str, Model]
+    """Every network that the runtime opens: the policies by their names, and `critic`."""
+    policies: dict[str, PolicySettings]
+    """Name -> settings; a controller chooses among them at run time."""
     statistics: Statistics
     provenance: Provenance
     files: dict[str, str]
     """File name -> sha256, of every other file in the bundle."""
+    calibration: Calibration | None = None
+    """What the run-time guards compare with; nothing turns them off."""
 
 
 class Manifest(Record, frozen=True, kw_only=True):
     """A bundle's manifest."""
 
-    models: dict[Role, Model]
+    models: dict[str, Model]
+    """What LEAPP loaders see: the one-step actor as the node `policy`, with one input per term of the contract."""
     pipeline: Pipeline
     system_information: dict[str, Any] = msgspec.field(name="system information")
     x_divo: Extras = msgspec.field(name="x-divo")
@@ -130,6 +144,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     def contract(self) -> Contract:
         """The robot task that the bundle is for."""
         return self.x_divo.contract
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML was built with it: about ten times faster, which a robot's start notices."""
 
 
 class _PlainDumper(yaml.SafeDumper):
@@ -142,37 +160,44 @@ class _PlainDumper(yaml.SafeDumper):
 def compose_manifest(
     folder: Path,
     contract: Contract,
-    policies: Mapping[PolicyRole, PolicySettings],
+    policies: Mapping[str, PolicySettings],
     statistics: Statistics,
     provenance: Provenance,
     exporter: Mapping[str, str],
     critics: int = 0,
+    calibration: Calibration | None = None,
 ) -> Manifest:
-    """Describe the networks `actor.onnx`, `sampler.onnx`, `critic.onnx` and whatever else lies in `folder`.
+    """Describe the networks `<policy>.onnx`, `critic.onnx` and whatever else lies in `folder`.
 
     Call it last: every file in the folder, except manifests, is hashed now. That the networks really have the tensors
     that are written here is checked when the bundle is loaded; an exporter should load what it has written.
 
     Args:
-        folder: Where the networks are.
+        folder: Where the networks are. If there is a `policy.onnx` (the policy `actor` with one input per term), LEAPP
+            loaders are pointed to it.
         contract: The robot task.
-        policies: Settings of each policy that has a network there.
+        policies: Name -> settings of each policy that has a network there.
         statistics: Of the training data.
         provenance: Where the networks come from.
         exporter: Names and versions of the software that wrote them.
         critics: Members of the critic's ensemble; 0 if there is no critic.
+        calibration: What the run-time guards compare with.
     """
-    rows: dict[Role, int] = {role: settings.candidates for role, settings in policies.items()}
-    rows |= {"critic": critics} if critics else {}
-    models = {
-        role: _describe_model(folder / f"{role}.onnx", *network_ports(contract, role, rows[role])) for role in rows
+    networks = {
+        name: _describe_model(folder / f"{name}.onnx", *network_ports(contract, chosen.kind, chosen.candidates))
+        for name, chosen in policies.items()
     }
+    if critics:
+        networks[CRITIC] = _describe_model(folder / f"{CRITIC}.onnx", *network_ports(contract, "critic", critics))
+    models: dict[str, Model] = {}
+    if (shared := folder / f"{LEAPP_NODE}.onnx").is_file():
+        models[LEAPP_NODE] = _describe_model(shared, *leapp_ports(contract, policies["actor"].candidates))
     others = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".yaml")
     return Manifest(
         models=models,
         pipeline=Pipeline(
-            inputs={role: tuple(port.name for port in model.inputs) for role, model in models.items()},
-            outputs={role: tuple(port.name for port in model.outputs) for role, model in models.items()},
+            inputs={name: tuple(port.name for port in model.inputs) for name, model in models.items()},
+            outputs={name: tuple(port.name for port in model.outputs) for name, model in models.items()},
             data_flow={},
             feedback_flow={},
             configs=Configs(frequency=contract.rate_hz),
@@ -181,10 +206,12 @@ def compose_manifest(
         x_divo=Extras(
             schema=SCHEMA,
             contract=contract,
+            networks=networks,
             policies=dict(policies),
             statistics=statistics,
             provenance=provenance,
             files={file.relative_to(folder).as_posix(): file_hash(file, "sha256") for file in others},
+            calibration=calibration,
         ),
     )
 
@@ -217,29 +244,34 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.
+    """Read a manifest, of this schema or an older one.
 
     Raises:
-        BundleError: If it is missing, no YAML, of another schema version, or does not fit its schema.
+        BundleError: If it is missing, no YAML, of a newer schema version, or does not fit its schema.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError("The manifest cannot be read.", where=str(path), got=str(error)) from error
+        fix = "Copy the whole bundle again, or export it again."
+        raise BundleError("The manifest cannot be read.", where=str(path), got=str(error), fix=fix) from error
     extras = data.get("x-divo") if isinstance(data, dict) else None
     version = extras.get("schema") if isinstance(extras, dict) else None
-    if version != SCHEMA or isinstance(version, bool):
+    if isinstance(version, bool) or version not in range(1, SCHEMA + 1):
+        newer = isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA
         raise BundleError(
-            "The manifest is not of a schema that this version reads.",
+            "The manifest is of a newer schema." if newer else "The manifest does not say which schema it is of.",
             where=f"{path}, key 'x-divo.schema'",
             got="nothing" if version is None else repr(version),
-            expected=str(SCHEMA),
-            fix="Export the bundle again with this version of divo, or install the version that wrote it.",
+            expected=f"a number from 1 to {SCHEMA}, which this version of divo reads",
+            fix="Install the version of divo that wrote it, or export the bundle again with this one.",
         )
     try:
-        return convert(data, Manifest, str(path), tree)
+        data = _upgraded(data) if version == 1 else data
+        try:
+            return convert(data, Manifest, str(path))
+        except ContractError:  # once more, to name the line; composing the text a second time costs milliseconds
+            return convert(data, Manifest, str(path), yaml.compose(text, Loader=yaml.SafeLoader))
     except ContractError as error:
         raise BundleError(
             "The manifest does not fit its schema.",
@@ -248,3 +280,21 @@ def read_manifest(path: Path) -> Manifest:
             expected=error.expected,
             fix="Export the bundle again; a manifest is not to be edited by hand.",
         ) from error
+
+
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest of schema 1 in the form of schema 2.
+
+    Schema 1 had our own networks under LEAPP's `models`, and only the policies `actor` and `sampler`.
+    """
+    extras, pipeline = data["x-divo"], data.get("pipeline")
+    policies = extras.get("policies")
+    upgraded = {
+        "schema": SCHEMA,
+        "networks": data.get("models"),
+        "policies": {name: {"kind": name, **chosen} for name, chosen in policies.items()}
+        if isinstance(policies, dict) and all(isinstance(chosen, dict) for chosen in policies.values())
+        else policies,
+    }
+    unconnected = {**pipeline, "inputs": {}, "outputs": {}} if isinstance(pipeline, dict) else pipeline
+    return {**data, "models": {}, "pipeline": unconnected, "x-divo": {**extras, **upgraded}}

@@ -5,6 +5,7 @@ Each refusal names the file or key, what was found there, what belongs there, an
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,8 +13,9 @@ from divo_runtime.errors import BundleError
 from divo_runtime.graph import read_graph
 from divo_runtime.interfaces import TensorSpec
 from divo_runtime.manifest import Manifest, Model, file_hash
-from divo_runtime.ports import Role, network_ports
+from divo_runtime.ports import CRITIC, LEAPP_NODE, Port, leapp_ports, network_ports
 
+NO_STATISTIC = "Export the bundle again; if it comes back, look for NaN in the dataset."
 EXPORT_AGAIN = "Export the bundle again, or copy the whole folder again."
 
 
@@ -50,17 +52,23 @@ def verify_bundle(folder: Path, manifest: Manifest, path: Path) -> None:
         expected = f"{manifest.contract.name}.yaml"
         _refuse("The manifest does not bear its contract's name.", str(path), path.name, expected)
     _verify_files(folder, manifest, path)
-    policies, models = set(manifest.x_divo.policies), set(manifest.models)
-    if not policies or models - {"critic"} != policies:
-        where = f"{path}, keys 'models' and 'x-divo.policies'"
-        got = f"models {', '.join(sorted(models)) or 'none'}; policies {', '.join(sorted(policies)) or 'none'}"
-        expected = "a model for every policy, and at most a critic beside them"
-        _refuse("Models and policies do not belong together.", where, got, expected)
-    for role, model in manifest.models.items():
-        where = f"{path}, key 'models.{role}'"
-        _verify_hashes(folder, manifest, model, where)
-        _verify_tensors(folder / model.parameters.model_path, manifest, role, model, where)
-    _verify_sizes(manifest, path)
+    extras = manifest.x_divo
+    policies, networks = set(extras.policies), set(extras.networks)
+    if not policies or networks - {CRITIC} != policies:
+        where = f"{path}, keys 'x-divo.networks' and 'x-divo.policies'"
+        got = f"networks {', '.join(sorted(networks)) or 'none'}; policies {', '.join(sorted(policies)) or 'none'}"
+        expected = "a network for every policy, and at most a critic beside them"
+        _refuse("Networks and policies do not belong together.", where, got, expected)
+    for name, model in extras.networks.items():
+        _verify_model(folder, manifest, model, _wanted(manifest, name, model), f"{path}, key 'x-divo.networks.{name}'")
+    if strangers := sorted(set(manifest.models) - {LEAPP_NODE}):
+        where, expected = f"{path}, key 'models'", f"only '{LEAPP_NODE}'; other networks stand under x-divo"
+        _refuse("The manifest offers LEAPP loaders networks that it should not.", where, ", ".join(strangers), expected)
+    for name, model in manifest.models.items():
+        candidates = next((port.shape[1] for port in model.inputs if port.name == "noise" and len(port.shape) == 3), 1)
+        ports = leapp_ports(manifest.contract, candidates)
+        _verify_model(folder, manifest, model, ports, f"{path}, key 'models.{name}'")
+    _verify_statistics(manifest, path)
 
 
 def _verify_files(folder: Path, manifest: Manifest, path: Path) -> None:
@@ -82,46 +90,60 @@ def _verify_files(folder: Path, manifest: Manifest, path: Path) -> None:
         _refuse("Networks lie there that the manifest does not know.", str(folder), ", ".join(foreign), expected, fix)
 
 
-def _verify_hashes(folder: Path, manifest: Manifest, model: Model, where: str) -> None:
+def _wanted(manifest: Manifest, name: str, model: Model) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Return the ports that the contract asks for; a critic may have any number of members."""
+    if name == CRITIC:
+        members = next((port.shape[0] for port in model.outputs if port.name == "q" and port.shape), 1)
+        return network_ports(manifest.contract, "critic", members)
+    chosen = manifest.x_divo.policies[name]
+    return network_ports(manifest.contract, chosen.kind, chosen.candidates)
+
+
+def _verify_model(
+    folder: Path, manifest: Manifest, model: Model, ports: tuple[tuple[Port, ...], tuple[Port, ...]], where: str
+) -> None:
+    """Compare a network's hashes with its file, and its tensors in manifest and graph with what is wanted."""
     name, declared = model.parameters.model_path, manifest.x_divo.files
     if name not in declared:
-        _refuse("A model's file is not declared.", where, f"model_path {name}", f"one of {', '.join(declared)}")
+        _refuse("A network's file is not declared.", where, f"model_path {name}", f"one of {', '.join(declared)}")
     said = f"sha256 {model.parameters.sha256sum}, md5 {model.parameters.md5sum}"
     true = f"sha256 {declared[name]}, md5 {file_hash(folder / name, 'md5')}"
     if said != true:
-        _refuse("A model's hashes are not those of its file.", where, said, true)
-
-
-def _verify_tensors(file: Path, manifest: Manifest, role: Role, model: Model, where: str) -> None:
-    """Compare manifest and graph with what the contract asks for; a critic may have any number of members."""
-    if role == "critic":
-        rows = next((port.shape[0] for port in model.outputs if port.name == "q" and port.shape), 1)
-    else:
-        rows = manifest.x_divo.policies[role].candidates
-    inputs, outputs = network_ports(manifest.contract, role, rows)
-    wanted = [port.spec for port in (*inputs, *outputs)]
-    graph = read_graph(file)
-    said = [port.spec for port in (*model.inputs, *model.outputs)]
-    for specs, whose in ((said, where), ([*graph.inputs, *graph.outputs], str(file))):
+        _refuse("A network's hashes are not those of its file.", where, said, true)
+    wanted = [port.spec for side in ports for port in side]
+    graph = read_graph(folder / name)
+    described = [port.spec for port in (*model.inputs, *model.outputs)]
+    for specs, whose in ((described, where), ([*graph.inputs, *graph.outputs], str(folder / name))):
         if specs != wanted:
             fix = "Export the bundle again from the run that was trained with this contract."
             _refuse("A network's tensors are not the contract's.", whose, _list(specs), _list(wanted), fix)
 
 
-def _verify_sizes(manifest: Manifest, path: Path) -> None:
+def _verify_statistics(manifest: Manifest, path: Path) -> None:
+    """Check rate, sizes and numbers: a NaN here would silently switch off whatever compares with it."""
     contract, statistics = manifest.contract, manifest.x_divo.statistics
     if (rate_hz := manifest.pipeline.configs.frequency) != contract.rate_hz:
         where = f"{path}, key 'pipeline.configs.frequency'"
         _refuse("The rate is not the contract's.", where, f"{rate_hz:g} Hz", f"{contract.rate_hz:g} Hz")
-    for name, moments, size in (
-        ("observation", statistics.observation, contract.observation_size),
-        ("action", statistics.action, contract.action_size),
+    for name, moments, elements in (
+        ("observation", statistics.observation, contract.element_names),
+        ("action", statistics.action, contract.action.names),
     ):
-        sizes = {len(moments.mean), len(moments.std), len(moments.minimum), len(moments.maximum)}
-        if sizes != {size}:
-            where = f"{path}, key 'x-divo.statistics.{name}'"
-            got = f"{', '.join(map(str, sorted(sizes)))} values"
-            _refuse("The statistics are not of the contract's size.", where, got, f"{size} values")
+        for key in moments.__struct_fields__:
+            values = getattr(moments, key)
+            where = f"{path}, key 'x-divo.statistics.{name}.{key}'"
+            if len(values) != len(elements):
+                what = "The statistics are not of the contract's size."
+                _refuse(what, where, f"{len(values)} values", f"{len(elements)} values")
+            for element, value in zip(elements, values, strict=True):
+                if not math.isfinite(value) or (key == "std" and value < 0):
+                    what, expected = "A statistic is not a usable number.", "a finite number, not negative for std"
+                    _refuse(what, f"{where}, element '{element}'", repr(value), expected, NO_STATISTIC)
+    size = len(manifest.x_divo.calibration.novelty.mean) if manifest.x_divo.calibration else contract.observation_size
+    if size != contract.observation_size:
+        where = f"{path}, key 'x-divo.calibration.novelty'"
+        what = "The calibration is not of the contract's size."
+        _refuse(what, where, f"{size} values", f"{contract.observation_size} values")
 
 
 def _list(specs: list[TensorSpec]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from divo_export.leapp_policy import write_leapp_policy
 from divo_runtime.contract import Contract
 from divo_runtime.manifest import (
     Moments,
@@ -19,9 +19,14 @@ from divo_runtime.manifest import (
     compose_manifest,
     write_manifest,
 )
+from divo_runtime.parity_check import check_networks, critic_actions
+from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
+from divo_runtime.parity_sample import SAMPLE_FILE, ParitySample, Reference, draw_noise, write_sample
 
 OPSET = 17
 CRITICS = 2
+SAMPLES = 20
+SEED = 3
 
 
 def write_tiny_bundle(
@@ -57,14 +62,20 @@ def write_tiny_bundle(
     _save(bundle / "actor.onnx", _policy_graph(weights, noise_gain, 1, trap))
     _save(bundle / "sampler.onnx", _policy_graph(weights, noise_gain, candidates, trap))
     _save(bundle / "critic.onnx", _critic_graph(contract.observation_size, contract.action_size))
-    (bundle / "parity.json").write_text(json.dumps({"actor": {"onnxruntime": [0.0] * contract.action_size}}))
+    write_leapp_policy(bundle / "actor.onnx", contract, bundle / "policy.onnx", {"role": "actor"})
+    policies = {
+        "actor": PolicySettings(kind="actor", candidates=1, steps=1),
+        "sampler": PolicySettings(kind="sampler", candidates=candidates, steps=5, sigmas=(1.0, 0.1, 0.0)),
+    }
+    if trap is None and np.isfinite(weights).all():
+        sample = _sample(contract, weights, noise_gain, policies)
+        write_sample(bundle / SAMPLE_FILE, sample)
+        parity = check_networks(bundle, policies, contract, sample, "onnxruntime")
+        write_report(bundle / REPORT_FILE, ParityReport(seed=SEED, results=tuple(parity)))
     manifest = compose_manifest(
         bundle,
         contract,
-        {
-            "actor": PolicySettings(candidates=1, steps=1),
-            "sampler": PolicySettings(candidates=candidates, steps=5, sigmas=(1.0, 0.1, 0.0)),
-        },
+        policies,
         Statistics(observation=_moments(contract.observation_size), action=_moments(contract.action_size)),
         Provenance(
             dataset="none",
@@ -80,6 +91,22 @@ def write_tiny_bundle(
     )
     write_manifest(bundle / f"{contract.name}.yaml", manifest)
     return bundle
+
+
+def _sample(contract: Contract, weights: np.ndarray, gain: float, policies: dict[str, PolicySettings]) -> ParitySample:
+    """Work out what the networks should answer to a few observations."""
+    rng = np.random.default_rng(SEED)
+    observations = rng.uniform(-1, 1, (SAMPLES, contract.observation_size)).astype(np.float32)
+    linear = observations @ weights[:, :-1].T + weights[:, -1]
+    answers = {}
+    for name, settings in policies.items():
+        noise = draw_noise(SEED, SAMPLES, (settings.candidates, contract.action_size))
+        value = -np.square(noise).sum(axis=2)
+        chosen = noise[np.arange(SAMPLES), value.argmax(axis=1)]
+        answers[name] = Reference((linear + gain * chosen).astype(np.float32), value)
+    q = -np.square(critic_actions(ParitySample(observations, SEED), contract)).sum(axis=1, keepdims=True)
+    critic = np.concatenate([q] * CRITICS + [np.zeros_like(q)], axis=1)
+    return ParitySample(observations, SEED, answers, critic)
 
 
 def _policy_graph(weights: np.ndarray, noise_gain: float, candidates: int, trap: tuple[int, float] | None):

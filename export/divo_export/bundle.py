@@ -1,177 +1,84 @@
-"""Write a bundle from a finished run: graphs, parity report, manifest; all of it or nothing."""
+"""Write a bundle from a finished run: graphs, parity gate, manifest; all of it or nothing."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import platform
 import re
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from torch import nn
 
 import divo_runtime
-from divo_export.onnx_from_torch import onnx_from_torch
-from divo_export.parity import Parity, compare, compare_critic, require_parity, write_parity
+from divo_export.calibration import calibrate_folder
+from divo_export.graphs import Announce, Trained, load_trained, policy_settings, write_graphs
+from divo_export.options import ExportOptions, require_sensible
+from divo_export.parity import check_parity, compare_returns, export_backends
+from divo_export.placement import put_in_place
 from divo_export.provenance import git_commit
-from divo_export.views import ActorView, CriticView, SamplerView
-from divo_runtime.backends import open_backend
+from divo_export.reference import sample_observations, torch_sample
 from divo_runtime.bundle import Bundle, load_bundle
-from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError
 from divo_runtime.manifest import Moments, PolicySettings, Provenance, Statistics, compose_manifest, write_manifest
 from divo_runtime.observation import FloatArray
-from divo_runtime.policy import NetworkPolicy
-from divo_runtime.ports import PolicyRole
-from divo_train.checkpoint import CheckpointError
+from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
+from divo_runtime.parity_sample import SAMPLE_FILE, write_sample
 from divo_train.data.dataset import Dataset
 from divo_train.data.minari import load_minari
-from divo_train.diffusion import sampling_levels
-from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value
-from divo_train.policies import TrainedNetworks, load_networks, torch_policy
 
-BACKEND = "onnxruntime"
-POLICIES: tuple[PolicyRole, ...] = ("actor", "sampler")
-Announce = Callable[[str], None]
-BUNDLE_FILE = re.compile(r".+\.(onnx|yaml)|parity\.json|engines")
+BUNDLE_FILE = re.compile(r".+\.(onnx|yaml)|parity\.(json|npz)|engines")
 """What may be removed when a bundle is replaced."""
+CALIBRATION = 300
+"""Observations from which int8 takes the ranges of its tensors."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A run's DIVO networks, all of them present."""
-
-    networks: TrainedNetworks
-    denoiser: Denoiser
-    actor: OneStepActor
-    q_networks: QEnsemble
-    value: Value
-
-
-def export_bundle(run: Path, out: Path, parity_observations: int, created: datetime, announce: Announce) -> Bundle:
+def export_bundle(run: Path, out: Path, options: ExportOptions, created: datetime, announce: Announce) -> Bundle:
     """Export a run and verify what was written.
 
     Args:
         run: Run folder of `divo-train fit`.
-        out: Bundle folder; replaced only when everything has passed.
-        parity_observations: Dataset observations on which torch and ONNX Runtime are compared.
+        out: Bundle folder; replaced in one step, and only when everything has passed.
+        options: What to export and how to check it.
         created: Time that the manifest states, UTC.
         announce: Told what happens, a line each.
 
     Raises:
-        CheckpointError: If the run is missing or has no DIVO networks.
-        ParityError: If a graph differs from the trained networks.
-        BundleError: If `out` is a folder of something else, or what was written does not verify.
+        CheckpointError: If the run is missing, has no DIVO networks, or holds numbers that are not finite.
+        DatasetError: If the run's dataset is missing or damaged.
+        ParityError: If a network differs from the trained ones.
+        BundleError: If `out` is a folder of something else or cannot be written, or what was written does not verify.
     """
+    require_sensible(options)
     trained = load_trained(run)
     contract = trained.networks.contract
+    policies = policy_settings(
+        trained, options.candidates, options.steps, options.more_steps, tuple(dict.fromkeys(options.precisions))
+    )
     dataset = load_minari(Path(trained.networks.config.dataset), contract)
-    _require_replaceable(out)
-    with tempfile.TemporaryDirectory(dir=_existing(out.parent), prefix=f".{out.name}-") as scratch:
-        folder = Path(scratch) / contract.name
-        folder.mkdir()
-        write_graphs(folder, trained, announce)
-        results = check_parity(folder, trained.networks, sample_observations(dataset, parity_observations), announce)
-        write_parity(folder / "parity.json", results)
-        _write_manifest(folder, trained, dataset, run, created)
-        load_bundle(folder)
-        if out.exists():
-            shutil.rmtree(out)
-        shutil.move(folder, out)
+    place = out.resolve()
+    _require_replaceable(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
+            folder = Path(scratch) / contract.name
+            folder.mkdir()
+            write_graphs(folder, trained, policies, sample_observations(dataset, CALIBRATION), announce)
+            _write_parity(folder, trained, policies, dataset, options, announce)
+            _write_manifest(folder, trained, policies, dataset, run, created)
+            load_bundle(folder).close()
+            put_in_place(folder, place)
+    except OSError as error:
+        raise BundleError(
+            "The bundle cannot be written.", where=str(error.filename or out), got=error.strerror or str(error),
+            expected=f"a folder {out.parent} that can be written to, with some 20 MB of space",
+            fix="Make room or choose another --out; what was there before is untouched.",
+        ) from error  # fmt: skip
     return load_bundle(out)
-
-
-def load_trained(run: Path) -> Trained:
-    """Load a run and require that DIVO was trained in it.
-
-    Raises:
-        CheckpointError: If a network is missing.
-    """
-    networks = load_networks(run)
-    parts = (networks.denoiser, networks.actor, networks.q_networks, networks.value)
-    if any(part is None for part in parts):
-        raise CheckpointError(
-            "The run has no DIVO policy to export.", where=str(run), got=f"methods {networks.config.methods}",
-            expected="divo among the methods", fix="Train with --methods divo.",
-        )  # fmt: skip
-    return Trained(networks, *parts)  # type: ignore[arg-type]
-
-
-def write_graphs(folder: Path, trained: Trained, announce: Announce) -> None:
-    """Write `actor.onnx`, `sampler.onnx` and `critic.onnx`."""
-    networks, config = trained.networks, trained.networks.config
-    contract, normalizer = networks.contract, networks.normalizer
-    observation = torch.zeros(1, contract.observation_size)
-    views: dict[str, tuple[nn.Module, dict[str, torch.Tensor], list[str]]] = {
-        "actor": (
-            ActorView(contract, normalizer, trained.actor, trained.q_networks),
-            {"observation": observation, "noise": torch.zeros(config.actor.candidates, contract.action_size)},
-            ["action", "value"],
-        ),
-        "sampler": (
-            SamplerView(contract, normalizer, trained.denoiser, trained.q_networks, config.sampler),
-            {"observation": observation, "noise": torch.zeros(config.sampler.candidates, contract.action_size)},
-            ["action", "value"],
-        ),
-        "critic": (
-            CriticView(contract, normalizer, trained.q_networks, trained.value),
-            {"observation": observation, "action": torch.zeros(1, contract.action_size)},
-            ["q", "v"],
-        ),
-    }
-    for name, (view, inputs, outputs) in views.items():
-        path = folder / f"{name}.onnx"
-        onnx_from_torch(view, inputs, outputs, path, graph_metadata(contract, name))
-        announce(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB, opset checked")
-
-
-def graph_metadata(contract: Contract, role: str) -> dict[str, str]:
-    """Return `metadata_props` under the keys that other robot loaders read; lists as JSON, floats with all digits."""
-    values = {
-        "joint_names": contract.action.names,
-        "observation_names": contract.element_names,
-        "action_lower": contract.action.lower,
-        "action_upper": contract.action.upper,
-        "update_rate": contract.rate_hz,
-    }
-    return {key: json.dumps(value) for key, value in values.items()} | {"task": contract.name, "role": role}
-
-
-def check_parity(folder: Path, networks: TrainedNetworks, observations: FloatArray, announce: Announce) -> list[Parity]:
-    """Compare every policy and the critic in ONNX Runtime with torch.
-
-    Raises:
-        ParityError: At the first graph that is off.
-    """
-    contract, results = networks.contract, []
-    for name in POLICIES:
-        with closing(open_backend(folder / f"{name}.onnx", BACKEND)) as network:
-            exported = NetworkPolicy(network, contract)
-            results.append(compare(torch_policy(networks, name), exported, observations, contract, (name, BACKEND)))
-    with closing(open_backend(folder / "critic.onnx", BACKEND)) as network:
-        results.append(compare_critic(networks, network, observations, BACKEND))
-    for result in results:
-        require_parity(result)
-        announce(
-            f"{result.policy}: torch and {result.backend} agree on {result.observations} observations, "
-            f"worst {max(result.worst_of_range):.1e} of the range"
-        )
-    return results
-
-
-def sample_observations(dataset: Dataset, count: int, seed: int = 0) -> FloatArray:
-    """Return (count, obs_dim) observations of the dataset, all different where it has enough."""
-    rng = np.random.default_rng(seed)
-    rows = rng.choice(len(dataset.observations), size=count, replace=count > len(dataset.observations))
-    return dataset.observations[rows]
 
 
 def moments(values: FloatArray) -> Moments:
@@ -188,20 +95,36 @@ def moments(values: FloatArray) -> Moments:
     )
 
 
-def _write_manifest(folder: Path, trained: Trained, dataset: Dataset, run: Path, created: datetime) -> None:
+def _write_parity(
+    folder: Path, trained: Trained, policies: Mapping[str, PolicySettings], dataset: Dataset, options: ExportOptions,
+    announce: Announce,
+) -> None:  # fmt: skip
+    """Pass the gate and leave its report and its sample in the folder."""
+    sample = torch_sample(trained, policies, sample_observations(dataset, options.parity_observations))
+    backends, left_out = export_backends()
+    results = check_parity(folder, trained, policies, sample, backends, announce)
+    loops, reason = compare_returns(folder, trained, policies, backends, options.episodes, announce)
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "machine": platform.machine()}
+    report = ParityReport(
+        seed=sample.seed,
+        results=tuple(results),
+        closed_loop=tuple(loops),
+        left_out=left_out | reason,
+        versions=versions,
+    )
+    write_report(folder / REPORT_FILE, report)
+    write_sample(folder / SAMPLE_FILE, sample)
+
+
+def _write_manifest(
+    folder: Path, trained: Trained, policies: Mapping[str, PolicySettings], dataset: Dataset, run: Path,
+    created: datetime,
+) -> None:  # fmt: skip
     networks, config = trained.networks, trained.networks.config
-    sampler = config.sampler
     manifest = compose_manifest(
         folder,
         networks.contract,
-        {
-            "actor": PolicySettings(candidates=config.actor.candidates, steps=1),
-            "sampler": PolicySettings(
-                candidates=sampler.candidates,
-                steps=sampler.steps,
-                sigmas=sampling_levels(float(trained.denoiser.sigma_data), sampler),
-            ),
-        },
+        policies,
         Statistics(observation=moments(dataset.observations), action=moments(dataset.actions)),
         Provenance(
             dataset=dataset.name,
@@ -218,6 +141,7 @@ def _write_manifest(folder: Path, trained: Trained, dataset: Dataset, run: Path,
             "onnx version": onnx.__version__,
         },
         critics=config.value.members,
+        calibration=calibrate_folder(folder, networks.contract, policies, dataset),
     )
     write_manifest(folder / f"{networks.contract.name}.yaml", manifest)
 
@@ -230,8 +154,3 @@ def _require_replaceable(out: Path) -> None:
             "The output folder holds something else.", where=str(out), got=", ".join(sorted(strangers)[:5]) or "a file",
             expected="nothing, or an older bundle", fix="Choose another --out.",
         )  # fmt: skip
-
-
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

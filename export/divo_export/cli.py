@@ -1,11 +1,12 @@
-"""`divo-export bundle` and `divo-export check`."""
+"""`divo-export bundle`, `divo-export check` and `divo-export tensorrt`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from divo_export.options import ExportOptions
+from divo_export.tensorrt_command import TensorrtConfig
 from divo_runtime.errors import DivoError
 
 
@@ -24,31 +27,41 @@ class BundleConfig:
     """Run folder of `divo-train fit`."""
     out: Path = Path("bundles/arm_reach")
     """Bundle folder; replaced only when every check has passed."""
-    parity_observations: int = 2000
-    """Dataset observations on which torch and every backend are compared."""
+    options: tyro.conf.OmitArgPrefixes[ExportOptions] = field(default_factory=ExportOptions)
+    """What goes into it, and how thoroughly it is checked."""
 
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Compare a bundle with the run it was made from, on this machine."""
+    """Compare a bundle with the run it was made from, on this machine (`divo-runtime check` needs neither)."""
 
     bundle: Annotated[Path, tyro.conf.Positional] = Path("bundles/arm_reach")
     """Bundle folder."""
     run: Path = Path("runs/arm_reach/mixed-25")
     """Run folder that it was exported from."""
-    parity_observations: int = 2000
+    backends: tuple[str, ...] = ()
+    """Engines to compare; by default every one that runs here without building anything."""
+    parity_observations: int = 10_000
     """Dataset observations to compare on."""
+    episodes: int = 30
+    """Seeded episodes per policy and engine, played with torch and with the exported network; 0 to leave this out."""
 
 
 def main() -> None:
     """Entry point."""
-    commands: dict[str, Callable[..., BundleConfig | CheckConfig]] = {"bundle": BundleConfig, "check": CheckConfig}
+    commands: dict[str, Callable[..., BundleConfig | CheckConfig | TensorrtConfig]] = {
+        "bundle": BundleConfig,
+        "check": CheckConfig,
+        "tensorrt": TensorrtConfig,
+    }
     config = tyro.extras.subcommand_cli_from_dict(
         commands, description="From a training run to a bundle for the robot."
     )
     try:
         if isinstance(config, BundleConfig):
             _bundle(config, Console())
+        elif isinstance(config, TensorrtConfig):
+            config.run(Console())
         else:
             _check(config, Console())
     except DivoError as error:
@@ -57,11 +70,14 @@ def main() -> None:
 
 
 def _bundle(config: BundleConfig, console: Console) -> None:
+    import torch
+
     from divo_export.bundle import export_bundle
 
+    torch.set_num_threads(1)  # single observations: more threads only wait for each other
     with console.status("exporting"):
         created = datetime.now(timezone.utc)
-        bundle = export_bundle(config.run, config.out, config.parity_observations, created, console.print)
+        bundle = export_bundle(config.run, config.out, config.options, created, partial(console.print, soft_wrap=True))
     table = Table(title=f"Bundle {bundle.folder}")
     table.add_column("file")
     table.add_column("sha256")
@@ -71,14 +87,19 @@ def _bundle(config: BundleConfig, console: Console) -> None:
 
 
 def _check(config: CheckConfig, console: Console) -> None:
-    from divo_export.bundle import check_parity, load_trained, sample_observations
-    from divo_runtime.bundle import load_bundle
-    from divo_train.data.minari import load_minari
+    import torch
 
-    bundle = load_bundle(config.bundle)
-    networks = load_trained(config.run).networks
-    dataset = load_minari(Path(networks.config.dataset), bundle.contract)
-    check_parity(bundle.folder, networks, sample_observations(dataset, config.parity_observations), console.print)
+    from divo_export.check import check_against_run
+
+    torch.set_num_threads(1)
+    bundle = check_against_run(
+        config.bundle,
+        config.run,
+        config.backends,
+        config.parity_observations,
+        config.episodes,
+        partial(console.print, soft_wrap=True),
+    )
     console.print(f"{bundle.folder} computes what {config.run} has learned.")
 
 

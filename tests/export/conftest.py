@@ -6,10 +6,15 @@ import dataclasses
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
+from divo_export import graphs
 from divo_export.bundle import export_bundle
+from divo_export.options import ExportOptions
 from divo_train.checkpoint import save_tensors
 from divo_train.config import ActorConfig, FitConfig, NetworkConfig, SamplerConfig, ValueConfig
 from divo_train.data.minari import load_minari
@@ -61,8 +66,13 @@ def make_run(arm_dataset, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def export():
-    """Export a run quietly, at a fixed time, comparing on 60 observations."""
-    return lambda run, out: export_bundle(run, out, 60, CREATED, announce=lambda _: None)
+    """Export a run quietly, at a fixed time, comparing on 60 observations and on no episodes."""
+
+    def export(run: Path, out: Path, **options):
+        chosen = ExportOptions(**{"more_steps": (2,), "parity_observations": 60, "episodes": 0} | options)
+        return export_bundle(run, out, chosen, CREATED, announce=lambda _: None)
+
+    return export
 
 
 @pytest.fixture(scope="session", params=[1, 4], ids=["one-candidate", "best-of-4"])
@@ -70,3 +80,62 @@ def exported(request, make_run, export, tmp_path_factory):
     """A run and its bundle."""
     run = make_run(request.param)
     return run, export(run, tmp_path_factory.mktemp("bundles") / "arm_reach")
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A folder that holds what an earlier version may have written."""
+    folder = tmp_path / "bundles" / "arm_reach"
+    folder.mkdir(parents=True)
+    for name in ("actor.onnx", "planner.onnx", "arm_reach.yaml", "parity.json"):
+        (folder / name).write_text(f"older {name}")
+    return folder
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """Return a function that makes the exporter change one weight of one graph, as a faulty one would.
+
+    The weight belongs to the first matrix product of the graph.
+    """
+
+    def spoil(network: str) -> None:
+        export_graph = graphs.onnx_from_torch
+
+        def export_wrongly(module, inputs, outputs, path, metadata):
+            export_graph(module, inputs, outputs, path, metadata)
+            if path.stem == network:
+                model = onnx.load(path)
+                change_weight(model, matrix_products(model)[0])
+                onnx.save(model, path)
+
+        monkeypatch.setattr(graphs, "onnx_from_torch", export_wrongly)
+
+    return spoil
+
+
+@pytest.fixture(name="matrix_products", scope="session")
+def matrix_products_of():
+    """Return `matrix_products`."""
+    return matrix_products
+
+
+@pytest.fixture(name="change_weight", scope="session")
+def change_weight_of():
+    """Return `change_weight`."""
+    return change_weight
+
+
+def matrix_products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Return the nodes that multiply by a stored matrix."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in stored]
+
+
+def change_weight(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """Change every weight of a matrix product; another node with the same weights keeps them."""
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == node.input[1])
+    weights = numpy_helper.to_array(tensor)
+    changed = weights + np.float32(0.3) * np.cos(np.arange(weights.size, dtype=np.float32)).reshape(weights.shape)
+    model.graph.initializer.append(numpy_helper.from_array(changed, f"{tensor.name}_changed"))
+    node.input[1] = f"{tensor.name}_changed"

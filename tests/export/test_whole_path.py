@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from divo_export.bundle import export_bundle
+from divo_export.options import ExportOptions
 from divo_runtime.bundle import load_bundle
 from divo_sim.arm_episode import STEP_LIMIT
 from divo_sim.collect import Recipe, collect
@@ -35,8 +36,9 @@ def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
     run = fit(config, Console(quiet=True))
     created = datetime(2026, 1, 1, tzinfo=timezone.utc)
     lines: list[str] = []
-    out = export_bundle(run, tmp_path / "bundle", 100, created, lines.append).folder
-    assert len(lines) == 6  # three graphs, three comparisons
+    options = ExportOptions(more_steps=(2,), parity_observations=100, episodes=2)
+    out = export_bundle(run, tmp_path / "bundle", options, created, lines.append).folder
+    assert len(lines) == 13  # five graphs, five comparisons, three policies in closed loop
 
     with load_bundle(out) as bundle:
         assert (
