@@ -1,7 +1,9 @@
-"""Asks the operating system for punctuality. Everything here may be refused; then it says so and goes on.
+"""Asks the operating system and the interpreter for punctuality. What is refused becomes a warning, never an error.
 
-Call it from the control thread, after the middleware has started its own threads: on Linux, scheduling belongs to the
-calling thread, and threads started later inherit it.
+Scheduling on Linux belongs to a thread, so `prepare_thread` is called by the control thread itself. In Python that
+alone would not do: a thread that holds the interpreter's lock (GIL) while it waits for a processor makes the control
+thread wait too, whatever that one's priority. So `raise_other_threads` lifts the rest of the process above ordinary
+programs as well, just below the control thread.
 """
 
 from __future__ import annotations
@@ -9,52 +11,119 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import platform
+import resource
+import struct
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 MCL_CURRENT, MCL_FUTURE = 1, 2  # Linux, sys/mman.h
 PR_SET_TIMERSLACK = 29  # Linux, sys/prctl.h
+SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+"""Number of the system call, which the C library does not wrap, by machine."""
+
+SHORT_SLICE_NS = 100_000
+"""The shortest time slice that the kernel grants."""
+
+SWITCH_INTERVAL_S = 0.0001
+"""How long a thread of the process may keep the GIL while another waits; Python's own value is 5 ms, a whole period."""
 
 
-def request_realtime(
-    priority: int = 0, cores: Iterable[int] = (), lock_memory: bool = False, freeze_garbage: bool = False
-) -> tuple[str, ...]:
+def prepare_thread(priority: int = 0, cores: Iterable[int] = ()) -> tuple[str, ...]:
     """Make the calling thread as punctual as the system allows.
 
     Args:
-        priority: SCHED_FIFO priority, 1 to 99; stay below the controller manager's 50. 0 leaves the scheduler alone.
+        priority: SCHED_FIFO priority, 1 to 99; stay below the controller manager's 50. With 0 the thread stays an
+            ordinary one with a short time slice, which lets it run sooner after it wakes (Linux 6.12 or newer).
         cores: Processor cores the thread may use; none leaves the choice to the system.
-        lock_memory: Keep the process's memory out of swap.
-        freeze_garbage: Stop the cyclic garbage collector, whose pauses grow with the number of objects. Objects in
-            reference cycles then stay until the process ends.
 
     Returns:
         One warning per request that was refused, with what to do about it; empty if all were granted.
     """
     warnings: list[str] = []
     if priority:
-        warnings += _set_priority(priority)
+        warnings += _set_priority(0, priority)
+    else:
+        _shorten_slice()
     if chosen := set(cores):
         warnings += _pin(chosen)
-    if lock_memory:
-        warnings += _call_libc(
-            "mlockall", MCL_CURRENT | MCL_FUTURE, "the memory is not locked: allow memlock unlimited"
-        )
-    warnings += _call_libc("prctl", PR_SET_TIMERSLACK, "sleeps end up to 50 us late", 1)
-    if freeze_garbage:
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-    return tuple(warnings)
+    return (*warnings, *_call_libc("prctl", PR_SET_TIMERSLACK, "sleeps end up to 50 us late", 1))
 
 
-def _set_priority(priority: int) -> list[str]:
+def raise_other_threads(priority: int) -> tuple[str, ...]:
+    """Give every thread of the process, so far, a SCHED_FIFO priority; the control thread then raises its own higher.
+
+    Threads that start later inherit the priority of the thread that starts them.
+
+    Args:
+        priority: SCHED_FIFO priority, 1 to 99.
+
+    Returns:
+        A warning if it was refused, with what to do about it.
+    """
+    try:
+        threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+    except OSError as error:
+        return (f"the other threads keep their priority ({error}): this system has no /proc",)
+    return tuple(dict.fromkeys(warning for thread in threads for warning in _set_priority(thread, priority)))
+
+
+def lock_memory() -> tuple[str, ...]:
+    """Keep the process's memory out of swap; return a warning if that was refused.
+
+    It is not asked for under a limit: the limit would hold for memory that is needed later too, which then is refused.
+    """
+    refused = "the memory is not locked: allow memlock unlimited in /etc/security/limits.conf"
+    if os.geteuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return (refused,)
+    return tuple(_call_libc("mlockall", MCL_CURRENT | MCL_FUTURE, refused))
+
+
+def take_turns(interval_s: float = SWITCH_INTERVAL_S) -> None:
+    """Let threads of this process take turns at the interpreter more often than every 5 ms.
+
+    Args:
+        interval_s: Longest wait for a thread that runs Python code [s], > 0.
+    """
+    sys.setswitchinterval(interval_s)
+
+
+def freeze_garbage() -> None:
+    """Collect once, exempt what is left from collection for ever, and stop collecting by itself.
+
+    Whoever calls this calls `gc.collect()` from time to time when a pause does no harm, or garbage in reference cycles
+    stays until the process ends.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _set_priority(thread: int, priority: int) -> list[str]:
     if not hasattr(os, "sched_setscheduler"):
         return ["no real-time priority: this system has no SCHED_FIFO"]
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+    except ProcessLookupError:
+        return []  # the thread has ended meanwhile
     except (OSError, ValueError) as error:
-        return [f"no real-time priority {priority} ({error}): allow rtprio in /etc/security/limits.conf"]
+        return [
+            f"no real-time priority {priority} ({error}): allow rtprio in /etc/security/limits.conf, or in docker "
+            "--cap-add=sys_nice --ulimit rtprio=99"
+        ]
     return []
+
+
+def _shorten_slice() -> None:
+    """Ask the fair scheduler for a short slice; older kernels ignore it, and there is nothing a user could do."""
+    number = SYS_SCHED_SETATTR.get(platform.machine())
+    if number is None:
+        return
+    # struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period (Linux, sched/types.h)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, SHORT_SLICE_NS, 0, 0)
+    ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
 def _pin(cores: set[int]) -> list[str]:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -125,8 +126,13 @@ class Robot:
         from std_msgs.msg import Float64MultiArray
 
         self.node, self._executor, self._contract = node, executor, contract
+        self._controller = "divo_controller"
         self.message = JointState(name=["left", "right"], position=[0.3, -0.2], velocity=[0.0, 0.0])
         self.publishing = True
+        self.others: list[Robot] = []
+        """Robots on the same executor, which speak whenever this one does."""
+        self.act: Callable[[], object] = lambda: None
+        """Called at every state."""
         self.commands: list[np.ndarray] = []
         self.timings: list[list[float]] = []
         self.status = DiagnosticStatus()
@@ -134,12 +140,14 @@ class Robot:
         """Time to publish on `/clock` and to stamp with; it advances with every state."""
         self._clock = node.create_publisher(Clock, "/clock", 10)
         self._states = node.create_publisher(JointState, "joint_states", 10)
-        self._change = node.create_client(ChangeState, "divo_controller/change_state")
-        self._state = node.create_client(GetState, "divo_controller/get_state")
+        self._change = node.create_client(ChangeState, f"{self._controller}/change_state")
+        self._state = node.create_client(GetState, f"{self._controller}/get_state")
         self.subscribe(Float64MultiArray, contract.action.topic, lambda m: self.commands.append(np.array(m.data)))
         deep = QoSProfile(depth=1000)
-        self.subscribe(Float64MultiArray, "divo_controller/timing", lambda m: self.timings.append(list(m.data)), deep)
-        self.subscribe(DiagnosticStatus, "divo_controller/status", lambda m: setattr(self, "status", m))
+        self.subscribe(
+            Float64MultiArray, f"{self._controller}/timing", lambda m: self.timings.append(list(m.data)), deep
+        )
+        self.subscribe(DiagnosticStatus, f"{self._controller}/status", lambda m: setattr(self, "status", m))
 
     def subscribe(self, kind, topic: str, take: Callable, qos=100) -> None:
         self.node.create_subscription(kind, topic, take, qos)
@@ -149,11 +157,18 @@ class Robot:
         while not condition():
             now = time.monotonic()
             assert now < deadline, f"waited {timeout_s:g} s in vain for: {what}; status {self.status.message!r}"
-            if self.publishing and now >= due:
-                self.message.header.stamp = self._now()
-                self._states.publish(self.message)
+            if now >= due:
+                for robot in (self, *self.others):
+                    robot.speak()
                 due = now + STATE_PERIOD_S
             self._executor.spin_once(timeout_sec=0.002)
+
+    def speak(self) -> None:
+        """Publish the state, and whatever the test does beside."""
+        if self.publishing:
+            self.message.header.stamp = self._now()
+            self._states.publish(self.message)
+        self.act()
 
     def _now(self):
         from rclpy.time import Time
@@ -201,8 +216,24 @@ class Robot:
     def trigger(self, name: str):
         from std_srvs.srv import Trigger
 
-        client = self.node.create_client(Trigger, f"divo_controller/{name}")
+        client = self.node.create_client(Trigger, f"{self._controller}/{name}")
         return self.call(client, Trigger.Request())
+
+    def set_parameter(self, name: str, value: object):
+        """Set a parameter of the controller; return rcl_interfaces/SetParametersResult."""
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        client = self.node.create_client(SetParameters, f"{self._controller}/set_parameters")
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return self.call(client, request).results[0]
+
+    @property
+    def timing_fields(self) -> tuple[str, ...]:
+        """Names of the numbers in `timings`."""
+        from divo_controller.diagnostics import TIMING_FIELDS
+
+        return TIMING_FIELDS
 
     def start_policy(self) -> None:
         assert self.change_state("configure")
@@ -221,24 +252,43 @@ class Robot:
             previous = command
 
 
-@pytest.fixture
-def robot(domain, contract):
-    """Return the robot; after the test, every command it has seen is checked against the contract's limits."""
+@contextmanager
+def _robots(domain: int, contract: Contract, namespaces: tuple[str, ...]) -> Iterator[list[Robot]]:
+    """Give robots; afterwards, every command that they have seen is checked against the contract's limits."""
     import rclpy
     from rclpy.context import Context
     from rclpy.executors import SingleThreadedExecutor
 
     context = Context()
     rclpy.init(context=context, domain_id=domain)
-    node = rclpy.create_node("robot", context=context)
     executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    robot = Robot(node, executor, contract)
-    yield robot
+    nodes = [rclpy.create_node("robot", namespace=namespace, context=context) for namespace in namespaces]
+    robots = [Robot(node, executor, contract) for node in nodes]
+    for node in nodes:
+        executor.add_node(node)
+    for robot in robots:
+        robot.others = [other for other in robots if other is not robot]
+    yield robots
     executor.shutdown()
-    node.destroy_node()
+    for node in nodes:
+        node.destroy_node()
     rclpy.shutdown(context=context)
-    robot.check_commands()
+    for robot in robots:
+        robot.check_commands()
+
+
+@pytest.fixture
+def robot(domain, contract):
+    """Return the robot."""
+    with _robots(domain, contract, ("",)) as (robot,):
+        yield robot
+
+
+@pytest.fixture
+def robots(domain, contract):
+    """Return two robots, in the namespaces `left_arm` and `right_arm` of one domain."""
+    with _robots(domain, contract, ("left_arm", "right_arm")) as robots:
+        yield robots
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from divo_controller.control_loop import ControlLoop, Cycle
+from divo_controller.control_loop import ControlLoop
+from divo_controller.cycle import Cycle
+from divo_controller.watchdog import Watchdog
 from divo_runtime.controller import Controller, Mode
 from divo_runtime.interfaces import PolicyAction
 from divo_runtime.loop import MonotonicClock
@@ -25,6 +27,22 @@ class ConstantPolicy:
 
     def act(self, observation, noise):
         return PolicyAction(np.array(FULL_SPEED, np.float32), 0.0)
+
+
+class Notes:
+    """A crew that keeps the cycles."""
+
+    def __init__(self) -> None:
+        self.cycles: list[Cycle] = []
+        self.report = self.cycles.append
+        self.deadlines: list[int] = []
+        self.begin = self.deadlines.append
+
+    def prepare(self) -> None:
+        """Nothing to prepare."""
+
+    def policy_name(self) -> str:
+        return "constant"
 
 
 class RobotInMemory:
@@ -55,9 +73,8 @@ def make_loop(with_rate) -> Callable[..., tuple[ControlLoop, Controller, list[Cy
         contract = with_rate(1000.0)
         controller = Controller(contract, ConstantPolicy(), 0, time.perf_counter_ns)
         assert controller.activate(robot.now_ns(), robot.measurements()) == ()
-        cycles: list[Cycle] = []
-        loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), cycles.append, lambda: None)
-        return loop, controller, cycles
+        crew = Notes()
+        return ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), crew), controller, crew.cycles
 
     return make
 
@@ -129,18 +146,75 @@ def test_a_policy_that_hangs_loses_the_robot(with_rate):
     contract = with_rate(1000.0)
     controller = Controller(contract, policy, 0, time.perf_counter_ns)
     assert controller.activate(robot.now_ns(), robot.measurements()) == ()
-    loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), lambda cycle: None, lambda: None)
+    loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), Notes())
     loop.start()
     wait_until(lambda: policy.calls == 101)
 
-    wait_until(lambda: loop.rescue(silence_ns=20_000_000))
+    watchdog = Watchdog(loop, silence_ns=20_000_000)
+    watchdog.start()
+    wait_until(lambda: loop.failure)
 
-    assert "hangs" in str(loop.failure)
+    assert "sent nothing for 20 ms" in str(loop.failure)
     assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
     sent = len(robot.commands)
     policy.released.set()
     assert loop.stop(PATIENCE_S)
+    watchdog.stop()
     assert len(robot.commands) == sent
+    assert controller.mode is Mode.INACTIVE
+    assert "sent nothing" in controller.fault
+
+
+def test_a_watchdog_leaves_a_loop_alone_that_keeps_sending(make_loop):
+    robot = RobotInMemory()
+    loop, _, cycles = make_loop(robot)
+    loop.start()
+    watchdog = Watchdog(loop, silence_ns=2_000_000_000)
+    watchdog.start()
+    wait_until(lambda: len(cycles) >= 50)
+    watchdog.stop()
+
+    assert loop.failure is None
+    assert loop.stop(PATIENCE_S)
+
+
+def test_a_rescue_does_not_wait_for_a_command_that_hangs_on_its_way(with_rate):
+    class StuckRobot(RobotInMemory):
+        stuck, released = threading.Event(), threading.Event()
+
+        def publish(self, command, now_ns):
+            if len(self.commands) == 100 and not self.stuck.is_set():
+                self.stuck.set()
+                self.released.wait()
+            super().publish(command, now_ns)
+
+    robot = StuckRobot()
+    contract = with_rate(1000.0)
+    controller = Controller(contract, ConstantPolicy(), 0, time.perf_counter_ns)
+    assert controller.activate(robot.now_ns(), robot.measurements()) == ()
+    loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), Notes())
+    loop.start()
+    wait_until(robot.stuck.is_set)
+
+    wait_until(lambda: loop.rescue(silence_ns=20_000_000))
+
+    assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
+    robot.released.set()
+    assert loop.stop(PATIENCE_S)
+
+
+def test_says_before_each_step_when_its_command_is_due(make_loop):
+    robot = RobotInMemory()
+    loop, _, cycles = make_loop(robot)
+    crew = loop._crew
+    loop.start()
+    wait_until(lambda: len(cycles) >= 50)
+    assert loop.stop(PATIENCE_S)
+
+    steps = np.diff(crew.deadlines[: len(cycles)])
+    missed = np.diff([cycle.missed for cycle in cycles])
+    # one period per cycle, and one more for each deadline skipped; the time between two clock readings may pass
+    assert np.abs(steps - 1_000_000 * (1 + missed)).max() < 1_000_000
 
 
 def test_says_how_late_a_cycle_began_and_how_much_time_it_left(make_loop):

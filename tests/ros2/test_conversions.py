@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from divo_controller.conversions import command_converter, stamp_ns
+from divo_controller.conversions import command_converter, read_command, stamp_ns
 from divo_controller.inputs import Inputs
 from divo_controller.ros_packages import RosPackageError, message_class
 from divo_runtime.contract import Contract
@@ -90,20 +92,72 @@ def test_a_message_without_a_stamp_counts_from_its_arrival():
     assert stamp_ns(Float64MultiArray(), 9) == 9
 
 
+class Queue:
+    """A subscription of rclpy as far as `Inputs` uses it: messages wait until they are taken."""
+
+    msg_type = None
+
+    def __init__(self, depth: int = 1) -> None:
+        self.qos_profile = SimpleNamespace(depth=depth)
+        self.handle = self
+        self.waiting: list[tuple[object, dict[str, int]]] = []
+
+    def __enter__(self) -> None:
+        """Keep the handle alive."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let the handle go."""
+
+    def arrive(self, message: object, received_ns: int) -> None:
+        self.waiting = [*self.waiting, (message, {"received_timestamp": received_ns})][-self.qos_profile.depth :]
+
+    def take_message(self, kind: object, raw: bool) -> tuple[object, dict[str, int]] | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+
 def test_the_newest_message_of_each_topic_wins_and_what_was_handed_out_never_changes():
-    inputs = Inputs("receive")
-    inputs.receive("a", "first", 1)
+    a, b = Queue(), Queue(depth=3)
+    inputs = Inputs({"a": a, "b": b}, "receive", lambda system_ns: system_ns + 100)
+    a.arrive("first", 1)
     before = inputs.newest()
-    inputs.receive("a", "second", 2)
-    inputs.receive("b", "other", 3)
+    a.arrive("second", 2)
+    b.arrive("other", 3)
+    b.arrive("newer", 4)
 
     assert {topic: m.message for topic, m in before.items()} == {"a": "first"}
-    assert {topic: (m.message, m.stamp_ns) for topic, m in inputs.newest().items()} == {
-        "a": ("second", 2),
-        "b": ("other", 3),
+    assert {topic: (m.message, m.stamp_ns, m.received_ns) for topic, m in inputs.newest().items()} == {
+        "a": ("second", 102, 102),
+        "b": ("newer", 104, 104),
     }
+    assert inputs.newest() is inputs.newest()  # nothing came, nothing changes
+    a.arrive("from before the clock jumped", 5)
     inputs.forget()
     assert inputs.newest() == {}
+
+
+@pytest.mark.parametrize("kind", ["std_msgs/msg/Float64MultiArray", "trajectory_msgs/msg/JointTrajectory"])
+def test_a_command_read_back_is_the_command_that_was_sent(contract, kind):
+    arm = msgspec.structs.replace(contract, action=msgspec.structs.replace(contract.action, type=kind))
+    message = command_converter(arm, "base")(np.array([0.25, -0.5]), 0)
+
+    assert read_command(message, arm).tolist() == [0.25, -0.5]
+
+
+def test_a_trajectory_of_another_controller_is_read_by_joint_name_and_refused_if_a_joint_is_missing(contract):
+    action = msgspec.structs.replace(contract.action, type="trajectory_msgs/msg/JointTrajectory")
+    arm = msgspec.structs.replace(contract, action=action)
+    message = command_converter(arm, "base")(np.array([0.25, -0.5]), 0)
+
+    message.joint_names = ["right", "left"]
+    assert read_command(message, arm).tolist() == [-0.5, 0.25]
+    message.joint_names = ["right", "other"]
+    assert read_command(message, arm) is None
+    message.points = []
+    assert read_command(message, arm) is None
+
+
+def test_a_command_of_the_wrong_length_is_not_compared(contract):
+    assert read_command(Float64MultiArray(data=[0.1]), contract) is None
 
 
 def test_an_unknown_message_says_which_package_lacks_it():

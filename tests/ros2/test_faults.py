@@ -117,3 +117,49 @@ def test_publishes_the_times_of_every_cycle(controller, robot):
     assert all(sum(timing[part] for part in parts) <= timing[total] for timing in robot.timings)
     robot.wait_for(lambda: "compute_p99_us" in robot.values, "percentiles in the status")
     assert json.dumps(robot.values["mode"]) in ('"running"', '"blending"')
+
+
+@pytest.fixture
+def node_without_executor(bundle, domain):
+    """Return a controller node in this process whose executor never runs, as if a callback of it hung."""
+    import gc
+    import sys
+
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.parameter import Parameter
+
+    from divo_controller.node import ControllerNode
+
+    interval_s, context = sys.getswitchinterval(), Context()
+    rclpy.init(context=context, domain_id=domain)
+    given = {"bundle": str(bundle), "realtime_priority": 0}
+    node = ControllerNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+    yield node
+    node.stop()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    sys.setswitchinterval(interval_s)
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_a_stuck_executor_delays_neither_commands_nor_status_nor_an_emergency_stop(node_without_executor, robot):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from std_msgs.msg import Empty
+
+    node = node_without_executor
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    robot.wait_for(lambda: node.trigger_activate() == TransitionCallbackReturn.SUCCESS, "activation")
+    robot.wait_for(lambda: robot.commands and robot.commands[-1] == pytest.approx([0.3, -0.2]), "full speed")
+    robot.wait_for_mode("running")
+
+    stop = robot.node.create_publisher(Empty, "emergency_stop", 10)
+    robot.wait_for(lambda: stop.get_subscription_count() == 1, "the listener")
+    before = len(robot.commands)
+    stop.publish(Empty())
+
+    robot.wait_for(lambda: not robot.commands[-1].any(), "rest")
+    # on its way: a few commands; then 0.3 rad/s at 5 rad/s^2 and 20 ms takes three, 0.2 rad/s at 2.5 rad/s^2 four
+    assert len(robot.commands) - before <= 4 + 10
+    robot.wait_for_mode("fault")

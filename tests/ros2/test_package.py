@@ -56,7 +56,8 @@ def test_the_launch_file_compiles_and_passes_on_only_parameters_that_exist():
         if isinstance(node, ast.Assign) and node.targets[0].id == "OVERRIDES"
     )
 
-    assert declared == {"bundle", "policy", "namespace", "params_file", "autostart", "use_sim_time", "log_level"}
+    own = {"namespace", "params_file", "log_level"}
+    assert declared == own | {"bundle", "policy", "autostart", "shadow", "use_sim_time"}
     assert overrides <= declared
     assert overrides - {"use_sim_time"} <= {item.name for item in fields(Parameters)}
 

@@ -59,8 +59,8 @@ def test_a_controller_that_refuses_its_bundle_is_an_error_that_shows_its_log(wri
 
 
 def test_a_program_that_ends_by_itself_is_noticed_with_its_last_words(tmp_path):
-    program = Program("interpreter", ["divo_controller.main", "--policy", "wrong"], {}, tmp_path / "log")
+    program = Program("interpreter", ["divo_controller.main", "--threads", "0"], {}, tmp_path / "log")
     program._process.wait()
     with pytest.raises(ProgramError, match="interpreter ended by itself") as caught:
         program.check_alive()
-    assert re.search(r"exit code 2.*actor, sampler", caught.value.got, re.DOTALL)
+    assert re.search(r"exit code 2.*expects 1 to 64", caught.value.got, re.DOTALL)

@@ -76,8 +76,9 @@ def test_a_period_must_be_positive():
         run_loop(0, FakeClock(), lambda now_ns: None, lambda: True)
 
 
-def test_the_machines_clock_does_not_return_before_the_deadline():
-    clock = MonotonicClock()
+@pytest.mark.parametrize("spin_ns", [0, 50_000, 1_000_000])
+def test_the_machines_clock_does_not_return_before_the_deadline(spin_ns):
+    clock = MonotonicClock(spin_ns)
     deadline = clock.now_ns() + 100_000
     clock.sleep_until_ns(deadline)
     assert clock.now_ns() >= deadline

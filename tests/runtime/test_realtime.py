@@ -2,31 +2,60 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 
-from divo_runtime.realtime import request_realtime
+import pytest
+
+from divo_runtime.realtime import prepare_thread, raise_other_threads, take_turns
 
 
-def test_asking_for_nothing_changes_neither_scheduler_nor_collector():
-    assert request_realtime() == ()
+def test_asking_for_nothing_leaves_an_ordinary_thread():
+    assert prepare_thread() == ()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.getpriority(os.PRIO_PROCESS, 0) == 0
     assert gc.isenabled()
 
 
 def test_a_core_that_is_not_there_is_a_warning_and_not_an_error():
     before = os.sched_getaffinity(0)
-    (warning,) = request_realtime(cores=[100_000])
+    (warning,) = prepare_thread(cores=[100_000])
     assert "not bound to cores [100000]" in warning
     assert os.sched_getaffinity(0) == before
 
 
 def test_a_priority_that_does_not_exist_is_a_warning_and_not_an_error():
-    (warning,) = request_realtime(priority=1_000)
+    (warning,) = prepare_thread(priority=1_000)
     assert "no real-time priority 1000" in warning
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
+def test_a_refusal_for_many_threads_is_one_warning():
+    release = threading.Event()
+    threads = [threading.Thread(target=release.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    warnings = raise_other_threads(1_000)
+    release.set()
+    for thread in threads:
+        thread.join()
+
+    assert len(warnings) == 1
+    assert "rtprio" in warnings[0]
+
+
+def test_threads_take_turns_as_often_as_asked():
+    before = sys.getswitchinterval()
+    try:
+        take_turns(0.001)
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+    finally:
+        take_turns(before)
+
+
 def test_a_frozen_collector_leaves_the_existing_objects_alone():
     code = (
-        "import gc, sys; from divo_runtime.realtime import request_realtime; request_realtime(freeze_garbage=True);"
+        "import gc, sys; from divo_runtime.realtime import freeze_garbage; freeze_garbage();"
         "sys.stdout.write(f'{gc.isenabled()} {gc.get_freeze_count() > 0}')"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswerError
-from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
-from divo_runtime.controller import Controller, ControllerOutput
+from divo_controller.cycle import Cycle, describe_cycle
+from divo_runtime.controller import Controller
 from divo_runtime.fields import JointArray
 from divo_runtime.loop import Clock, LoopStats, MonotonicClock, run_loop
 from divo_runtime.observation import Measurement
@@ -26,25 +26,8 @@ T = TypeVar("T")
 ANSWER_TIMEOUT_S = 1.0
 """How long a request waits for a cycle boundary; many periods of any controller."""
 
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """What one control cycle did and how long its parts took."""
-
-    number: int
-    """Counts from 1 at activation."""
-    output: ControllerOutput
-    input_age_ns: int
-    """Age of the oldest input used; -1 if one was missing."""
-    publish_ns: int
-    total_ns: int
-    """From taking the newest measurements to the command published."""
-    lateness_ns: int
-    """How long after its deadline the cycle began."""
-    slack_ns: int
-    """Time left until the next deadline when the command was published; negative when it was missed."""
-    missed: int
-    """Deadlines missed since activation."""
+LOCK_TIMEOUT_S = 0.05
+"""How long a rescue waits for a command that is just being sent; sending takes far less unless it hangs."""
 
 
 class Robot(Protocol):
@@ -60,6 +43,22 @@ class Robot(Protocol):
         """Send a command (act_dim,)."""
 
 
+class Crew(Protocol):
+    """What the node does around each cycle, in the control thread."""
+
+    def prepare(self) -> None:
+        """Get the thread ready, such as by raising its priority; called once."""
+
+    def begin(self, deadline_ns: int) -> None:
+        """Note when this cycle's command is due, in `time.monotonic_ns`; called before each step."""
+
+    def policy_name(self) -> str:
+        """Return the name of the policy that acted last."""
+
+    def report(self, cycle: Cycle) -> None:
+        """Take note of a cycle whose command was sent."""
+
+
 class ControlLoop:
     """Runs an activated controller in a thread of its own until stopped, then decelerates and falls silent.
 
@@ -68,8 +67,8 @@ class ControlLoop:
         robot: Where measurements come from and commands go.
         period_ns: Control period.
         clock: Paces the cycles.
-        report: Called after each cycle's command was published.
-        prepare: Called once in the new thread, such as to raise its priority.
+        crew: What else happens around a cycle.
+        ended: Called once when the loop is over, by the thread that ended it.
     """
 
     def __init__(
@@ -78,16 +77,15 @@ class ControlLoop:
         robot: Robot,
         period_ns: int,
         clock: Clock,
-        report: Callable[[Cycle], None],
-        prepare: Callable[[], None],
+        crew: Crew,
+        ended: Callable[[], object] = lambda: None,
     ) -> None:
         self._controller = controller
         self._robot = robot
         self._period_ns = period_ns
         self._clock = _DeadlineClock(clock)
         self._stats = LoopStats()
-        self._report = report
-        self._prepare = prepare
+        self._crew, self._ended = crew, ended
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stop = Event()
         self._over = Event()
@@ -109,9 +107,19 @@ class ControlLoop:
         return self._stop.is_set()
 
     @property
+    def over(self) -> bool:
+        """Whether the robot was brought to rest, by the thread itself or by a rescue."""
+        return self._over.is_set()
+
+    @property
     def failure(self) -> Exception | None:
         """What ended the loop by itself, once the robot was brought to rest."""
         return self._failure if self._over.is_set() else None
+
+    @property
+    def stats(self) -> LoopStats:
+        """The loop's counters; may be read while it runs."""
+        return self._stats
 
     def rescue(self, silence_ns: int) -> bool:
         """Bring the robot to rest if the thread has sent nothing for `silence_ns`; return whether that was so.
@@ -120,13 +128,15 @@ class ControlLoop:
         """
         if self._over.is_set() or not self._sent_ns or monotonic_ns() - self._sent_ns < silence_ns:
             return False
-        with self._sending:
-            self._revoked = True
-        self._failure = TimeoutError(
-            f"The control thread sent nothing for {silence_ns / 1e6:.0f} ms; the policy hangs."
-        )
+        free = self._sending.acquire(timeout=LOCK_TIMEOUT_S)
+        self._revoked = True
+        if free:
+            self._sending.release()
+        self._failure = TimeoutError(f"The control thread sent nothing for {silence_ns / 1e6:.0f} ms; it hangs.")
+        self._controller.latch(str(self._failure))
         self._decelerate()
         self._over.set()
+        self._ended()
         return True
 
     def stop(self, timeout_s: float) -> bool:
@@ -152,27 +162,27 @@ class ControlLoop:
 
     def _run(self) -> None:
         try:
-            self._prepare()
+            self._crew.prepare()
             run_loop(self._period_ns, self._clock, self._tick, self._stop.is_set, self._stats)
         except Exception as error:  # whatever it is, the robot must be stopped; the node reports it
             self._failure = self._failure or error
-        if self._revoked:
-            return
-        try:
+        if not self._revoked:
             self._decelerate()
-        except Exception as error:  # nothing more can be sent; the node reports it
-            error.__context__ = self._failure
-            self._failure = error
-        finally:
-            self._controller.deactivate()
-            self._over.set()
-            self._answer_requests()
+        self._controller.deactivate()
+        self._over.set()
+        self._answer_requests()
+        if not self._revoked:
+            self._ended()
 
     def _tick(self, started_ns: int) -> None:
         self._answer_requests()
+        lateness_ns = started_ns - self._clock.deadline_ns
+        self._crew.begin(monotonic_ns() + self._period_ns - lateness_ns)
         start_ns = perf_counter_ns()
+        measurements = self._robot.measurements()
         now_ns = self._robot.now_ns()
-        output = self._controller.step(now_ns, self._robot.measurements())
+        taken_ns = perf_counter_ns()
+        output = self._controller.step(now_ns, measurements)
         decided_ns = perf_counter_ns()
         if output.command is not None:
             with self._sending:
@@ -181,25 +191,34 @@ class ControlLoop:
                 self._robot.publish(output.command, now_ns)
             self._sent_ns = monotonic_ns()
         end_ns = perf_counter_ns()
-
         self._cycles += 1
         slack_ns = self._clock.deadline_ns + self._period_ns - self._clock.now_ns()
-        lateness_ns = started_ns - self._clock.deadline_ns
-        ages_ns = output.observation.ages_ns if output.observation else (-1,)
-        age_ns = -1 if -1 in ages_ns else max(ages_ns)
-        total_ns = end_ns - start_ns
-        publish_ns = end_ns - decided_ns
-        missed = self._stats.missed
-        self._report(Cycle(self._cycles, output, age_ns, publish_ns, total_ns, lateness_ns, slack_ns, missed))
+        self._crew.report(
+            describe_cycle(
+                self._cycles,
+                output,
+                measurements,
+                now_ns,
+                (start_ns, taken_ns, decided_ns, end_ns),
+                lateness_ns,
+                slack_ns,
+                self._stats.missed,
+                self._crew.policy_name(),
+            )
+        )
 
     def _decelerate(self) -> None:
         """Send the stop commands at the period, on the steady clock, because a simulated one may stand still."""
         clock = MonotonicClock()
         due_ns = clock.now_ns()
-        for command in self._controller.stop_commands():
-            due_ns += self._period_ns
-            clock.sleep_until_ns(due_ns)
-            self._robot.publish(command, self._robot.now_ns())
+        try:
+            for command in self._controller.stop_commands():
+                due_ns += self._period_ns
+                clock.sleep_until_ns(due_ns)
+                self._robot.publish(command, self._robot.now_ns())
+        except Exception as error:  # nothing more can be sent; the node reports it
+            error.__context__ = self._failure
+            self._failure = error
 
     def _answer_requests(self) -> None:
         while self._requests:

@@ -29,9 +29,10 @@ Without autostart the node waits to be configured and activated, by a lifecycle 
   ros2 lifecycle set /divo_controller configure
   ros2 lifecycle set /divo_controller activate
 
-Topics and services, relative to the node: ~/status ~/timing ~/policy_metadata ~/is_active, ~/reset_fault
-~/emergency_stop ~/reload. The topics of the robot are named by the bundle's contract. SIGINT and SIGTERM bring the
-robot to rest first. This is not functional safety: the hardware emergency stop has the last word.
+Topics and services: ~/status ~/timing ~/policy_metadata ~/is_active, with --shadow true ~/shadow_command
+~/divergence; ~/reset_fault ~/emergency_stop ~/reload; it listens to emergency_stop (std_msgs/Empty). The topics of the
+robot are named by the bundle's contract. SIGINT and SIGTERM bring the robot to rest first. docs/controller.md explains
+all of them. This is not functional safety: the hardware emergency stop has the last word.
 """
 
 

@@ -1,6 +1,7 @@
-"""The lifecycle node: states and services around the control loop. No maths and no safety decision is made here.
+"""The lifecycle node: its states and what they put together. No maths and no safety decision is made here.
 
-The executor moves messages and runs transitions; commands are computed and sent by the control loop's own thread.
+The executor runs transitions, services and timers; commands are computed and sent by the control loop's own thread, and
+a watchdog in a third thread brakes the robot should that one hang.
 """
 
 from __future__ import annotations
@@ -14,23 +15,24 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_srvs.srv import Trigger
 
+from divo_controller.assembly import Assembly
 from divo_controller.control_loop import ControlLoop
-from divo_controller.diagnostics import Report
+from divo_controller.crew import NodeCrew
 from divo_controller.metadata import describe_session
-from divo_controller.monitor import Monitor
-from divo_controller.own_topics import OwnTopics
-from divo_controller.parameters import check_parameter, declare_parameters, read_parameters
-from divo_controller.realtime import freeze_garbage, lock_memory, prepare_thread
+from divo_controller.parameters import Parameters, check_parameter, declare_parameters, read_parameters
+from divo_controller.recorder import NodeRecorder
+from divo_controller.reporter import Reporter
 from divo_controller.robot_topics import RobotTopics
+from divo_controller.services import Services
 from divo_controller.session import Session, open_session
 from divo_controller.sim_clock import SimClock
+from divo_controller.watchdog import Watchdog
 from divo_runtime.errors import DivoError
 from divo_runtime.loop import MonotonicClock
+from divo_runtime.realtime import freeze_garbage, lock_memory, take_turns
 
 AUTOSTART_PERIOD_S = 0.2
-WATCHDOG_PERIOD_S = 0.1
 STOP_TIMEOUT_S = 5.0
 """Far longer than any robot needs to decelerate; only a hung policy takes this long."""
 
@@ -68,29 +70,24 @@ class ControllerNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("divo_controller", **options)
+        self._assembly = Assembly()
         self.add_on_set_parameters_callback(self._check_parameters)
         declare_parameters(self)
         self._settings = read_parameters(self)
-        self._session: Session | None = None
-        self._robot: RobotTopics | None = None
-        self._loop: ControlLoop | None = None
+        self._watchdog: Watchdog | None = None
         self._hangs = False
         self._fault = ""
-        self._monitor = Monitor(self.get_fully_qualified_name())
-        self._topics = OwnTopics(self)
-        self._topics.publish_active(False)
-        self.create_service(Trigger, "~/reset_fault", self._on_reset_fault)
-        self.create_service(Trigger, "~/emergency_stop", self._on_emergency_stop)
-        self.create_service(Trigger, "~/reload", self._on_reload)
+        self._recorder = NodeRecorder(self, self._assembly, self._warn)
+        self._reporter = Reporter(self, self._assembly, self._settings, self._recorder.look)
+        self._reporter.topics.publish_active(False)
+        self._requests = Services(self, self._assembly, self._open, self._announce)
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(backwards, post_callback=self._on_time_jump)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # so that a paused simulation does not silence the node
-        self.create_timer(1.0 / self._settings.status_rate_hz, self._on_status_timer, clock=steady)
-        self.create_timer(1.0, self._on_diagnostics_timer, clock=steady)
-        self.create_timer(WATCHDOG_PERIOD_S, self._on_watchdog_timer, clock=steady)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # so that a paused simulation does not stop them
         self._autostart = self.create_timer(AUTOSTART_PERIOD_S, self._on_autostart_timer, clock=steady)
         if not self._settings.autostart:
             self._autostart.cancel()
+        take_turns()
 
     @_explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -101,31 +98,23 @@ class ControllerNode(LifecycleNode):
     @_explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the control loop, if every input is there, fresh and complete."""
-        assert self._session, "activate follows configure"
-        assert self._robot, "activate follows configure"
-        controller = self._session.controller
-        seed = self.get_parameter("seed").value
-        reasons = controller.activate(self._robot.now_ns(), self._robot.measurements(), seed)
+        session, robot = self._assembly.session, self._assembly.robot
+        assert session, "activate follows configure"
+        assert robot, "activate follows configure"
+        measurements = robot.measurements()
+        reasons = session.controller.activate(robot.now_ns(), measurements, self.get_parameter("seed").value)
         if reasons:
-            self._monitor.refused(reasons)
+            self._reporter.monitor.refused(reasons)
             pause_s = 0.0 if self._autostart.is_canceled() else 2.0
             self.get_logger().warning(f"Activation refused: {'; '.join(reasons)}", throttle_duration_sec=pause_s)
             return FAILURE
         super().on_activate(state)
-        simulated = self.get_parameter("use_sim_time").value
-        loop = ControlLoop(
-            controller,
-            self._robot,
-            self._session.contract.period_ns,
-            SimClock(self._robot.now_ns, lambda: loop.stopping) if simulated else MonotonicClock(),
-            self._on_cycle,
-            self._prepare_thread,
-        )
-        self._monitor.begin()
-        self._loop = loop
-        loop.start()
-        self._topics.publish_active(True)
-        self.get_logger().info(f"Active at {self._session.contract.rate_hz:g} Hz.")
+        robot.begin()
+        self._reporter.monitor.begin()
+        self._start_loop(session, robot)
+        self._reporter.topics.publish_active(not robot.shadow)
+        doing = "Shadowing" if robot.shadow else "Active"
+        self.get_logger().info(f"{doing} at {session.contract.rate_hz:g} Hz.")
         return SUCCESS
 
     @_explained
@@ -162,47 +151,82 @@ class ControllerNode(LifecycleNode):
         """Bring the robot to rest and finalize the node, whatever its state; the executor must not run any more."""
         if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()
+        self._reporter.close()
 
     def _open(self) -> None:
         """Replace session and topics by those of the parameters' bundle; on an error the old ones stay."""
-        self._settings = read_parameters(self)
-        session = open_session(self._settings)
+        settings = read_parameters(self)
+        session = open_session(settings)
         try:
-            robot = RobotTopics(self, session.contract, self._settings.frame_id)
+            robot = RobotTopics(self, session.contract, settings.frame_id, settings.shadow)
         except DivoError:
             session.close()
             raise
         self._close()
-        self._session, self._robot = session, robot
+        session = self._recorder.begin(session, settings)
+        self._assembly.session, self._assembly.robot = session, robot
         if self._fault:
-            session.controller.emergency_stop()
+            session.controller.latch(self._fault)
             self.get_logger().warning(f"The fault from before ({self._fault}) stays latched until it is reset.")
-        self._topics.publish_metadata(describe_session(session, self._settings))
-        freeze_garbage()
-        if self._settings.realtime_priority > 0:
-            self._warn(lock_memory())
+        if settings.realtime_priority > 0:
+            self._note("memory", "locked", lock_memory())
+        self._announce(session, settings)
+
+    def _announce(self, session: Session, settings: Parameters) -> None:
+        """Tell which policy commands from now on."""
+        self._settings = settings
+        self._reporter.topics.publish_metadata(describe_session(session, settings))
+        costs = ", ".join(f"{name} {p99_ms:.2f} ms" for name, p99_ms in session.p99_ms.items())
         self.get_logger().info(
-            f"Configured '{session.contract.name}' ({self._settings.policy}, {session.policy_ms:.2f} ms per call "
-            f"of {session.contract.period_s * 1e3:g} ms) from {session.bundle.folder}."
+            f"Configured '{session.contract.name}' with '{session.choice}' (p99 of a call: {costs}; period "
+            f"{session.contract.period_s * 1e3:g} ms) from {session.bundle.folder}."
         )
 
     def _close(self) -> None:
-        if self._robot:
-            self._robot.destroy()
-        if self._session:
-            self._fault = self._session.controller.fault
-            self._session.close()
-        self._session = self._robot = None
+        if self._assembly.robot:
+            self._assembly.robot.destroy()
+        if self._assembly.session:
+            self._fault = self._assembly.session.controller.fault
+            self._assembly.session.close()
+        self._assembly.session = self._assembly.robot = None
+        self._recorder.end()
+
+    def _start_loop(self, session: Session, robot: RobotTopics) -> None:
+        """Start the control thread and, unless time is simulated and may stand still, its watchdog."""
+        simulated, period_ns = self.get_parameter("use_sim_time").value, session.contract.period_ns
+        steady = MonotonicClock(self._settings.spin_us * 1000)
+        clock = SimClock(robot.now_ns, lambda: loop.stopping) if simulated else steady
+        crew = NodeCrew(
+            self._assembly,
+            self._settings,
+            self._reporter,
+            self._recorder,
+            self._requests.poll_emergency_stop,
+            lambda granted, warnings: self._note("scheduling", granted, warnings),
+        )
+        recorded = self._recorder.wrap(robot)
+        self._assembly.loop = loop = ControlLoop(session.controller, recorded, period_ns, clock, crew, self._on_ended)
+        freeze_garbage()  # the control thread collects what comes later
+        loop.start()
+        if not simulated:
+            silence_ns = max(round(self._settings.stall_timeout_ms * 1e6), 2 * period_ns)
+            self._watchdog = Watchdog(loop, silence_ns)
+            self._watchdog.start()
 
     def _stop_loop(self) -> bool:
-        loop, self._loop = self._loop, None
-        self._topics.publish_active(False)
+        loop, self._assembly.loop = self._assembly.loop, None
+        self._reporter.topics.publish_active(False)
         if loop is None:
             return True
         stopped = loop.stop(STOP_TIMEOUT_S)
+        if self._watchdog:
+            self._watchdog.stop()
+            self._watchdog = None
+        if trial := self._assembly.trial:
+            trial.take_back(str(loop.failure)) if loop.failure else trial.end()
         if loop.failure:
-            self._monitor.failed(str(loop.failure))
-        self._monitor.end()
+            self._reporter.monitor.failed(str(loop.failure))
+        self._reporter.monitor.end()
         if stopped:
             self.get_logger().info("Inactive: the robot was brought to rest.")
         else:
@@ -210,91 +234,45 @@ class ControllerNode(LifecycleNode):
             self.get_logger().fatal("The control thread does not end. Restart the node.")
         return stopped
 
-    def _prepare_thread(self) -> None:
-        self._warn(prepare_thread(self._settings.realtime_priority, self._settings.cpu))
-
-    def _warn(self, warnings: list[str]) -> None:
+    def _note(self, about: str, granted: str, warnings: tuple[str, ...]) -> None:
+        """Show in the status what the system granted; what it refused is no fault of the robot, but worth a line."""
+        self._reporter.monitor.note(about, "; ".join(warnings) or granted)
         for warning in warnings:
             self.get_logger().warning(warning)
 
-    def _on_cycle(self, cycle: Any) -> None:
-        self._monitor.add(cycle)
-        self._topics.publish_timing(cycle)
+    def _warn(self, about: str, warnings: tuple[str, ...]) -> None:
+        self._reporter.monitor.warn(about, warnings)
+        for warning in warnings:
+            self.get_logger().warning(warning)
 
-    def _on_watchdog_timer(self) -> None:
-        """Stop the robot if the control thread hangs, and leave the state active if it has ended."""
-        if self._loop is None or self._session is None:
-            return
-        simulated = self.get_parameter("use_sim_time").value  # a paused simulation is silent, and no danger
-        silence_ns = self._session.contract.period_ns + round(self._session.contract.safety.fault_after_ms * 1e6)
-        hangs = not simulated and self._loop.rescue(silence_ns)
-        if hangs or self._loop.failure is not None:
-            trace = "".join(traceback.format_exception(self._loop.failure))
+    def _on_ended(self) -> None:
+        """Let the executor tidy up after a control loop; called by the thread that ended it."""
+        if self.executor:
+            self.executor.create_task(self._tidy_up)
+
+    def _tidy_up(self) -> None:
+        """Leave the state active if the control loop has ended by itself; the robot is at rest already."""
+        loop = self._assembly.loop
+        if loop is not None and loop.failure is not None:
+            trace = "".join(traceback.format_exception(loop.failure))
             self.get_logger().fatal(f"The control loop failed; the robot was brought to rest.\n{trace}")
             self.trigger_deactivate()
 
-    def _on_status_timer(self) -> None:
-        self._topics.publish_status(self._report())
-
-    def _report(self) -> Report:
-        return self._monitor.report(self._session, self._settings.policy)
-
-    def _on_diagnostics_timer(self) -> None:
-        self._topics.publish_diagnostics(self._report(), self.get_clock().now().nanoseconds)
-
     def _on_autostart_timer(self) -> None:
-        if self._session is None and self.trigger_configure() != SUCCESS:
+        if self._assembly.session is None and self.trigger_configure() != SUCCESS:
             self.get_logger().error("Autostart gave up: the node is not configured. Mend the cause and configure it.")
             self._autostart.cancel()
-        elif self._loop is not None or self.trigger_activate() == SUCCESS:
+        elif self._assembly.loop is not None or self.trigger_activate() == SUCCESS:
             self._autostart.cancel()
-
-    def _on_reset_fault(self, request: Any, response: Any) -> Any:
-        session, robot = self._session, self._robot
-        if session is None or robot is None:
-            return _answer(response, "The node is not configured.")
-        try:
-            reasons = self._between_cycles(lambda: session.controller.reset_fault(robot.now_ns(), robot.measurements()))
-        except TimeoutError as error:
-            return _answer(response, str(error))
-        return _answer(response, "; ".join(reasons), "The fault is reset.")
-
-    def _on_emergency_stop(self, request: Any, response: Any) -> Any:
-        session = self._session
-        if session is None:
-            return _answer(response, "The node is not configured; it sends no commands.")
-        self.get_logger().warning("Emergency stop was asked for.")
-        try:
-            self._between_cycles(session.controller.emergency_stop)
-        except TimeoutError as error:
-            return _answer(response, f"{error} Use the robot's own emergency stop.")
-        return _answer(response, "", "The fault 'emergency stop' is latched; the robot brakes.")
-
-    def _on_reload(self, request: Any, response: Any) -> Any:
-        if self._session is None or self._loop is not None:
-            return _answer(response, "Reload needs the state inactive: configure or deactivate first.")
-        try:
-            self._open()
-        except DivoError as error:
-            self.get_logger().error(str(error))
-            return _answer(response, f"The old bundle stays. {error}")
-        return _answer(response, "", f"Loaded {self._session.bundle.folder}.")
-
-    def _between_cycles(self, action: Callable[[], Any]) -> Any:
-        """Run an action on the controller in the thread that owns it now."""
-        return self._loop.ask(action) if self._loop else action()
 
     def _on_time_jump(self, jump: Any) -> None:
         self.get_logger().warning("The clock jumped back or changed; inputs from before are dropped.")
-        if self._robot:
-            self._robot.forget()
+        if robot := self._assembly.robot:
+            self._assembly.between_cycles(robot.forget)
 
     def _check_parameters(self, parameters: list[Any]) -> SetParametersResult:
         problems = [check_parameter(parameter.name, parameter.value) for parameter in parameters]
+        if self._assembly.session and any(parameter.name == "use_sim_time" for parameter in parameters):
+            problems.append("'use_sim_time' cannot change while the node is configured; clean it up first")
         reason = "; ".join(problem for problem in problems if problem)
         return SetParametersResult(successful=not reason, reason=reason)
-
-
-def _answer(response: Any, problem: str, success: str = "") -> Any:
-    response.success, response.message = not problem, problem or success
-    return response

@@ -26,14 +26,22 @@ def _parameter(
 class Parameters:
     """Everything the node can be told. What the robot needs stands in the bundle's contract instead."""
 
-    bundle: str = _parameter("", "Bundle folder to run, as written by `make export`.", fixed=False)
+    bundle: str = _parameter(
+        "",
+        "Bundle folder to run, as written by `make export`. A new one is used from the next ~/reload on.",
+        fixed=False,
+    )
     policy: str = _parameter(
         "actor",
-        "actor: distilled, one network call; sampler: few-step diffusion with best-of-N choice.",
-        choices=("actor", "sampler"),
+        "Name of a policy in the bundle: actor (distilled, one network call), sampler (few-step diffusion with "
+        "best-of-N choice), a sampler of fewer steps such as sampler_k2; or auto: the sampler with the most steps that "
+        "the time left in each cycle allows, else the actor. A new value is used from the next ~/reload on.",
         fixed=False,
     )
     autostart: bool = _parameter(False, "Configure at once, and activate as soon as every input is fresh.")
+    shadow: bool = _parameter(
+        False, "Publish on ~/shadow_command what it would do, and ~/divergence from the active controller; no command."
+    )
     backend: str = _parameter("onnxruntime", "What runs the networks: a backend that the bundle supports.")
     threads: int = _parameter(
         1, "Threads of the backend; more than one steals time from the control loop.", low=1, high=64
@@ -46,11 +54,39 @@ class Parameters:
         fixed=False,
     )
     warmup_calls: int = _parameter(50, "Policy calls before the node counts as configured.", low=20, high=10_000)
+    trial_cycles: int = _parameter(
+        20,
+        "After a ~/reload while active, a hold or fault by the new policy in so many cycles brings the old one back.",
+        low=1,
+        high=100_000,
+        fixed=False,
+    )
+    stall_timeout_ms: float = _parameter(
+        200.0,
+        "The watchdog brakes the robot when no command was sent for so long, or for two periods [ms].",
+        low=10.0,
+        high=10_000.0,
+    )
     realtime_priority: int = _parameter(
-        0, "SCHED_FIFO priority of the control thread, with locked memory; 0: normal scheduling.", low=0, high=98
+        40,
+        "SCHED_FIFO priority of the control thread, with locked memory and the other threads just below, if the system "
+        "permits; keep it below the controller manager's (50). 0: normal scheduling.",
+        low=0,
+        high=98,
+    )
+    spin_us: int = _parameter(
+        0, "The control thread waits awake for so long before each deadline [us].", low=0, high=1000
     )
     cpu: int = _parameter(-1, "Core that the control thread is pinned to; -1: any.", low=-1, high=1023)
-    status_rate_hz: float = _parameter(10.0, "Rate of ~/status [Hz].", low=0.5, high=100.0)
+    record: str = _parameter(
+        "",
+        "Record to this .mcap file, or to a new file in this folder, from configure to cleanup; empty: no recording.",
+        fixed=False,
+    )
+    record_max_mb: float = _parameter(
+        0.0, "A recording ends at this size [MB]; 0: only when the disk is full.", low=0.0, high=1e6, fixed=False
+    )
+    status_rate_hz: float = _parameter(10.0, "Rate of ~/status [Hz].", low=1.0, high=100.0)
     frame_id: str = _parameter("base_link", "Frame of TwistStamped commands.")
 
 
@@ -68,6 +104,8 @@ def check_parameter(name: str, value: Any) -> str:
         return f"'{name}' expects one of {', '.join(about['choices'])}, got '{value}'"
     if about["low"] is not None and not about["low"] <= value <= about["high"]:
         return f"'{name}' expects {about['low']} to {about['high']}, got {value}"
+    if name == "policy" and not value.isidentifier():
+        return f"'policy' expects auto or the name of a policy, got '{value}'"
     if name == "bundle" and value and not Path(value).is_dir():
         return f"'{name}' expects an existing folder, got '{value}'"
     return ""

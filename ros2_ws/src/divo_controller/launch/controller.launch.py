@@ -7,7 +7,13 @@ from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
 
-OVERRIDES = {"bundle": str, "policy": str, "autostart": "true".__eq__, "use_sim_time": "true".__eq__}
+OVERRIDES = {
+    "bundle": str,
+    "policy": str,
+    "autostart": "true".__eq__,
+    "shadow": "true".__eq__,
+    "use_sim_time": "true".__eq__,
+}
 """Arguments that win over the parameter file where they are given, and how their text becomes a value."""
 
 
@@ -19,8 +25,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "policy",
             default_value="",
-            choices=["", "actor", "sampler"],
-            description="The distilled one-step actor, or the few-step diffusion sampler.",
+            description="Name of a policy in the bundle, such as actor or sampler, or auto.",
         ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and all its topics."),
         DeclareLaunchArgument("params_file", default_value=default_parameters, description="Parameter file (YAML)."),
@@ -29,6 +34,12 @@ def generate_launch_description() -> LaunchDescription:
             default_value="",
             choices=["", "true", "false"],
             description="Configure at once and activate as soon as every input is fresh.",
+        ),
+        DeclareLaunchArgument(
+            "shadow",
+            default_value="",
+            choices=["", "true", "false"],
+            description="Publish what it would do, and never command.",
         ),
         DeclareLaunchArgument(
             "use_sim_time", default_value="", choices=["", "true", "false"], description="Take time from /clock."
