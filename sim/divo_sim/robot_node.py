@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Event, Thread
+from time import time_ns
 from typing import Any
 
 import tyro
@@ -22,6 +24,7 @@ from divo_runtime.contract import Contract
 from divo_runtime.loop import MonotonicClock, run_loop
 from divo_sim.arm_scene import PHYSICS_HZ
 from divo_sim.contracts import arm_reach_contract
+from divo_sim.robot_recorder import RobotRecorder
 from divo_sim.ros_messages import RosError, copy_message, ros_class
 from divo_sim.simulated_robot import EpisodeRecord, SimulatedRobot
 
@@ -47,6 +50,8 @@ class RobotCommand:
     """Rate of joint states and tool pose [Hz]; a divisor of 240."""
     timeout_s: float = 0.2
     """Without commands for longer than this, the arm brakes to rest [s]."""
+    record: Path | None = None
+    """Record the robot's topics and the commands to this .mcap file, or to a new file in this folder."""
     ros_args: str = ""
     """Arguments for ROS in one text, such as --ros-args="-r __ns:=/left"."""
 
@@ -140,6 +145,8 @@ class RobotNode:
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         node.create_subscription(ros_class(contract.action.type), contract.action.topic, self._on_command, newest)
         node.create_service(Trigger, "~/reset", self._on_reset)
+        self._recorder = RobotRecorder(settings.record, contract, node.resolve_topic_name) if settings.record else None
+        self._command_topic = contract.action.topic
         self._thread = Thread(target=self._run, name="physics", daemon=True)
         self._thread.start()
 
@@ -152,6 +159,10 @@ class RobotNode:
         """End the physics thread."""
         self._stop.set()
         self._thread.join()
+        if self._recorder:
+            self._recorder.close()
+            if self._recorder.problem:
+                self._node.get_logger().error(f"The recording is not complete: {self._recorder.problem}")
         self._robot.close()
 
     def _run(self) -> None:
@@ -178,7 +189,9 @@ class RobotNode:
         self._publish(before)
         if self._robot.record is not self._published and self._robot.record is not None:
             self._published = self._robot.record
-            self._episodes.publish(self._string(data=json.dumps(asdict(self._published))))
+            told = self._string(data=json.dumps(asdict(self._published)))
+            self._episodes.publish(told)
+            self._record("~/episode", told)
 
     def _publish(self, before: int) -> None:
         """Publish each topic whose turn came since step number `before`."""
@@ -189,8 +202,14 @@ class RobotNode:
         for topic in due:
             publisher, _, message = self._publishers[topic]
             publisher.publish(copy_message(plain[topic], message))
+            self._record(topic, plain[topic])
+
+    def _record(self, topic: str, message: Any) -> None:
+        if self._recorder:
+            self._recorder.add(topic, message, time_ns())
 
     def _on_command(self, message: Any) -> None:
+        self._record(self._command_topic, message)
         self._commands.append(message)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
