@@ -60,7 +60,7 @@ def record_all(
         if isinstance(value, bool) or not math.isfinite(value):
             raise FigureError("A figure is not a finite number.", where=f"{script}, {name}", got=repr(value))
     date = (now or datetime.now(timezone.utc)).date().isoformat()
-    origin = {"script": script, "commit": _commit(), "date": date, "machine": _machine()}
+    origin = {"script": script, "commit": commit(), "date": date, "machine": _machine()}
     figures = read_figures(path)
     for name, (value, unit) in measured.items():
         figures[name] = {"value": value if isinstance(value, int) else float(value), "unit": unit, **origin}
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(found) and arguments[0] == "check")
 
 
-def _commit() -> str:
+def commit() -> str:
     """Return the commit, with `+changes` if code differs from it; the documents may, for they are being filled."""
 
     def ask(*words: str) -> str:
