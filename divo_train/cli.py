@@ -1,4 +1,4 @@
-"""`divo-train fit` and `divo-train evaluate`."""
+"""`divo-train fit`, `divo-train evaluate` and `divo-train import`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from divo_runtime.errors import DivoError
-from divo_train.config import FitConfig
-from divo_train.policies import PolicyKind
+from divo_train.config import FitConfig, PolicyKind
+from divo_train.import_command import ImportConfig, run_import
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class EvaluateConfig:
 def main() -> None:
     """Entry point."""
     console = Console()
-    commands: dict[str, Callable[..., FitConfig | EvaluateConfig]] = {"fit": FitConfig, "evaluate": EvaluateConfig}
+    commands: dict[str, Callable[..., FitConfig | EvaluateConfig | ImportConfig]] = {
+        "fit": FitConfig,
+        "evaluate": EvaluateConfig,
+        "import": ImportConfig,
+    }
     config = tyro.extras.subcommand_cli_from_dict(commands, description="Offline DIVO training.")
     try:
         if isinstance(config, FitConfig):
@@ -46,13 +50,17 @@ def main() -> None:
 
             folder = fit(config, console)
             console.print(f"Trained. Weights {folder / 'policy.safetensors'}, curves {folder / 'curves.png'}")
+        elif isinstance(config, ImportConfig):
+            run_import(config, console)
         else:
             _evaluate(config, console)
     except DivoError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. The same command goes on from the last checkpoint.")
+        imports = isinstance(config, ImportConfig)
+        rest = "Nothing was written." if imports else "The same command goes on from the last checkpoint."
+        Console(stderr=True).print(f"Interrupted. {rest}")
         sys.exit(130)
 
 

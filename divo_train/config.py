@@ -7,6 +7,9 @@ from typing import Literal
 
 from divo_runtime.sampler import Solver
 
+PolicyKind = Literal["actor", "sampler", "bc"]
+"""Which of a run's policies."""
+
 
 @dataclass(frozen=True)
 class NetworkConfig:

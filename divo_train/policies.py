@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from divo_runtime.observation import FloatArray
 from divo_runtime.schema import parse_yaml
 from divo_train.checkpoint import CheckpointError, load_tensors
 from divo_train.config import FitConfig
+from divo_train.config import PolicyKind as PolicyKind
 from divo_train.diffusion import draw_actions
 from divo_train.networks import Denoiser, Normalizer, OneStepActor, QEnsemble, Regressor, Value
 
-PolicyKind = Literal["actor", "sampler", "bc"]
 C = TypeVar("C")
 
 

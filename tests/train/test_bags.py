@@ -1,0 +1,303 @@
+"""Bags to datasets: what is held, what is paired, what is dropped, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import bag_maker as make
+import numpy as np
+import pytest
+from bag_maker import BEGIN_NS, MS, S, Tape, imported
+from rosbags.rosbag2 import Reader, StoragePlugin
+
+from divo_runtime.contract import Contract
+from divo_runtime.errors import DatasetError
+from divo_runtime.observation import Measurement, ObservationBuilder
+from divo_runtime.schema import parse_yaml
+from divo_train.data.bags.motion import measured_actions
+from divo_train.data.bags.tally import KEPT
+
+
+def ramp(count=5, state_ms=10, command_ms=50, first_command_ms=48, commands=None, skip_states=(), **changes):
+    """States every 10 ms whose position counts them (a: 0.00, 0.01, ...; b: 1.00, 1.01, ...), and some commands."""
+    tape = Tape()
+    tape.add(0, "/goal", make.point(BEGIN_NS, 0.25, -0.5))
+    for number in range(count * command_ms // state_ms + command_ms // state_ms + 1):
+        at_ns = number * state_ms * MS
+        if number not in skip_states:
+            place = number / 100
+            tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + at_ns, [1 + place, place], [0, 0], ("b", "a")))
+    for number in range(count):
+        at_ns = (first_command_ms + number * command_ms) * MS
+        values = commands[number] if commands else [number / 10, -number / 10]
+        tape.add(at_ns, "/commands", values if hasattr(values, "__msgtype__") else make.array(values))
+    return tape
+
+
+def positions(dataset):
+    """Position of joint a in hundredths, which is the number of the state that was held."""
+    return np.round(dataset.observations[:, 0] * 100).astype(int).tolist()
+
+
+def test_the_newest_state_before_each_command_is_held_and_one_more_a_period_after_the_last(tmp_path):
+    result, dataset = imported(tmp_path, ramp(5).write(tmp_path / "bag"))
+    assert positions(dataset) == [4, 9, 14, 19, 24, 29]  # commands at 48, 98, ... ms; the end is seen at 298 ms
+    np.testing.assert_allclose(dataset.observations[0], [0.04, 1.04, 0, 0, 0.25, -0.5])  # a before b: by name
+    np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4])
+    assert dataset.truncated.tolist() == [False] * 4 + [True]
+    assert not dataset.terminated.any()
+    assert result.bags[0].grid == "commands"
+    assert result.bags[0].tally.counts == {KEPT: 5}
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3", "lone mcap", "lone db3", "split"])
+def test_every_storage_gives_the_same_dataset(tmp_path, storage):
+    tape = ramp(5)
+    if storage == "lone mcap":
+        bag = tape.write_mcap(tmp_path / "lone.mcap")
+    elif storage == "split":
+        bag = tmp_path / "bag"
+        bag.mkdir()
+        half = BEGIN_NS + 120 * MS
+        for number, early in ((0, True), (1, False)):
+            part = Tape([entry for entry in tape.entries if (entry[0] < half) == early])
+            part.write_mcap(bag / f"bag_{number}.mcap")
+    else:
+        folder = tape.write(tmp_path / "bag", StoragePlugin.SQLITE3 if storage != "mcap" else StoragePlugin.MCAP)
+        bag = folder / "bag.db3" if storage == "lone db3" else folder
+    _, dataset = imported(tmp_path, bag)
+    assert positions(dataset) == [4, 9, 14, 19, 24, 29]
+
+
+def test_observations_are_bit_for_bit_what_a_node_would_have_built(tmp_path):
+    bag = make.robot_tape(seconds=5).write(tmp_path / "bag")
+    _, dataset = imported(tmp_path, bag)
+    builder, newest, seen = ObservationBuilder(dataset.contract), {}, []
+    with Reader(bag) as reader:
+        for connection, arrival_ns, raw in reader.messages():
+            message = make.STORE.deserialize_cdr(raw, connection.msgtype)
+            if connection.topic == "/commands":
+                seen.append(builder.build(newest, arrival_ns).usable())
+            else:
+                stamp_ns = message.header.stamp.sec * S + message.header.stamp.nanosec
+                newest[connection.topic[1:]] = Measurement(message, stamp_ns, arrival_ns)
+    assert len(seen) == 99
+    assert np.stack(seen).tobytes() == dataset.observations[:-1].tobytes()
+
+
+def test_a_value_stamped_after_the_period_s_time_is_not_used(tmp_path):
+    tape = ramp(2)
+    at_ns = 47 * MS  # arrives before the command at 48 ms, but says that it was measured at 50 ms
+    tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + 50 * MS, [9, 9], [0, 0]))
+    _, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
+    assert positions(dataset)[0] == 4
+
+
+def test_the_contract_s_clock_tells_the_age(tmp_path):
+    tape = Tape()
+    for number in range(12):
+        at_ns = number * 10 * MS
+        stamp_ns = BEGIN_NS + at_ns - 150 * MS  # the driver stamps 150 ms late; 100 ms are allowed
+        tape.add(at_ns, "/joint_states", make.joint_state(stamp_ns, [0.5, 0.5], [0, 0]))
+        tape.add(at_ns, "/goal", make.point(BEGIN_NS + at_ns, 0, 0))
+    tape.add(48 * MS, "/commands", make.array([0, 0])).add(98 * MS, "/commands", make.array([0, 0]))
+    bag = tape.write(tmp_path / "bag")
+    by_header, nothing = imported(tmp_path, bag)
+    assert nothing is None
+    assert by_header.bags[0].tally.counts == {"position: stale": 2}
+    _, dataset = imported(tmp_path / "2", bag, change=lambda tree: tree.update(clock="receive"))
+    assert len(dataset) == 1
+
+
+@pytest.mark.parametrize("clock", ["header", "receive"])
+def test_a_gap_ends_the_episode_as_a_truncation_one_period_after_its_last_action(tmp_path, clock):
+    first, second = ramp(3), ramp(2)
+    for arrival_ns, topic, message in second.entries:
+        if topic != "/commands":
+            message.header.stamp.sec += 1
+        first.entries.append((arrival_ns + S, topic, message))
+    change = lambda tree: tree.update(clock=clock)  # noqa: E731
+    result, dataset = imported(tmp_path, first.write(tmp_path / "bag"), change=change)
+    assert dataset.episodes.tolist() == [0, 0, 0, 1, 1]
+    assert dataset.truncated.tolist() == [False, False, True, False, True]
+    assert positions(dataset) == [4, 9, 14, 19, 4, 9, 14]
+    assert result.bags[0].tally.counts == {KEPT: 5}
+
+
+def test_periods_with_stale_inputs_are_dropped_by_cause_and_split_the_episode(tmp_path):
+    # States 15 to 26 (150 to 260 ms) are missing, so at 248 ms the newest is 108 ms old, and at 298 ms all is well.
+    result, dataset = imported(tmp_path, ramp(7, skip_states=range(15, 27)).write(tmp_path / "bag"))
+    assert result.bags[0].tally.counts == {KEPT: 5, "position: stale": 1, "no observation after the last action": 1}
+    assert positions(dataset) == [4, 9, 14, 14, 29, 34, 39]
+    assert dataset.episodes.tolist() == [0, 0, 0, 1, 1]
+    np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.5, 0.6])
+
+
+def test_a_fast_commander_s_last_command_of_each_period_counts(tmp_path):
+    values = [[number / 100, 0] for number in range(20)]
+    tape = ramp(20, command_ms=10, first_command_ms=8, commands=values)
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
+    assert result.bags[0].grid == "regular"
+    # The grid begins with the first state at 0 ms; the commands at 8, 18, ... 48 ms fall into the first period.
+    np.testing.assert_allclose(dataset.actions[:, 0], [0.04, 0.09, 0.14, 0.19])
+    assert positions(dataset) == [0, 5, 10, 15, 20]
+
+
+def test_a_slow_commander_s_command_stands_in_only_when_asked(tmp_path):
+    bag = ramp(3, command_ms=100, first_command_ms=20).write(tmp_path / "bag")
+    strict, nothing = imported(tmp_path, bag)
+    # Commands at 20, 120, 220 ms; periods begin at 0, 50, ... 350 ms, and only every second one has a command.
+    assert strict.bags[0].tally.counts["no command in the period"] >= 3
+    assert nothing.episodes.tolist() == [0, 1, 2]
+    _, held = imported(tmp_path / "2", bag, hold_s=0.1)
+    np.testing.assert_allclose(held.actions[:5, 0], [0, 0, 0.1, 0.1, 0.2])
+    assert held.episodes.tolist() == [0] * len(held)
+
+
+@pytest.mark.parametrize("kind", ["labelled", "trajectory", "twist"])
+def test_commands_are_read_by_name(tmp_path, kind):
+    types = make.T
+    if kind == "labelled":
+        message, change = make.array([0.2, 0.1], label="b,a"), None
+    elif kind == "trajectory":
+        empty = np.zeros(0)
+        moment = types["builtin_interfaces/msg/Duration"](0, 50 * MS)
+        velocities = np.array([0.2, 7.0, 0.1])
+        point = types["trajectory_msgs/msg/JointTrajectoryPoint"](empty, velocities, empty, empty, moment)
+        message = types["trajectory_msgs/msg/JointTrajectory"](make.header(BEGIN_NS), ["b", "other", "a"], [point])
+
+        def change(tree):
+            tree["action"]["type"] = "trajectory_msgs/msg/JointTrajectory"
+    else:
+        vector = types["geometry_msgs/msg/Vector3"]
+        twist = types["geometry_msgs/msg/Twist"](vector(0.1, 7, 7), vector(7, 7, 0.2))
+        message = types["geometry_msgs/msg/TwistStamped"](make.header(BEGIN_NS), twist)
+
+        def change(tree):
+            names = ["linear.x", "angular.z"]
+            tree["action"].update(kind="twist", names=names, unit="m/s", type="geometry_msgs/msg/TwistStamped")
+            limits = [{"name": name, "velocity": 2.0, "acceleration": 20.0} for name in names]
+            tree["safety"] = {"limits": limits}
+
+    _, dataset = imported(tmp_path, ramp(2, commands=[message] * 2).write(tmp_path / "bag"), change=change)
+    np.testing.assert_allclose(dataset.actions, [[0.1, 0.2]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [([np.nan, 0], "command not finite"), ([0, 0, 0], "command of 3 values, expected 2")],
+)
+def test_a_bad_command_is_dropped_with_its_cause(tmp_path, values, cause):
+    commands = [[0.1, 0], [0.2, 0], values, [0.4, 0]]
+    result, dataset = imported(tmp_path, ramp(4, commands=commands).write(tmp_path / "bag"))
+    assert result.bags[0].tally.counts == {KEPT: 3, cause: 1}
+    np.testing.assert_allclose(dataset.actions[:, 0], [0.1, 0.2, 0.4])
+    assert positions(dataset) == [4, 9, 14, 19, 24]  # the observation at the bad command ends the first episode
+
+
+def test_the_measured_motion_is_the_action_when_asked(tmp_path):
+    tape = ramp(4)
+    tape.entries = [entry for entry in tape.entries if entry[1] != "/commands"]
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), action="measured")
+    assert result.bags[0].grid == "regular"
+    np.testing.assert_allclose(dataset.actions, 1.0, atol=1e-5)  # 0.05 rad in each 50 ms, also where velocities say 0
+
+
+def test_processes_do_not_change_the_dataset(tmp_path):
+    bags = [ramp(count).write(tmp_path / f"bag{count}") for count in (3, 4, 5)]
+    alone, _ = imported(tmp_path / "1", *bags, workers=1)
+    together, dataset = imported(tmp_path / "2", *bags, workers=2)
+    assert alone.metadata["content_sha256"] == together.metadata["content_sha256"]
+    assert dataset.episodes.tolist() == [0] * 3 + [1] * 4 + [2] * 5
+
+
+def test_minari_opens_the_dataset_and_its_card_says_where_it_is_from(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    result, _ = imported(tmp_path, ramp(5).write(tmp_path / "bag"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    opened = minari.load_dataset("root/robot-v0")
+    assert opened[0].observations.shape == (6, 6)
+    assert opened[0].actions.shape == (5, 2)
+    card = json.loads((result.folder / "data" / "metadata.json").read_text())
+    assert card["dataset_id"] == "root/robot-v0"
+    assert card["bags"][0]["name"] == "bag"
+    assert len(card["bags"][0]["sha256"]) == 64
+    assert parse_yaml(card["contract"], Contract, "card").name == "two_joints"
+
+
+def test_a_large_file_is_read_in_slices_without_losing_a_message(tmp_path, monkeypatch):
+    bags = [make.robot_tape(seconds=5).write_mcap(tmp_path / "bag.mcap", chunk_size=4096)]
+    bags.append(make.robot_tape(seconds=5).write(tmp_path / "db", StoragePlugin.SQLITE3))
+    whole, _ = imported(tmp_path / "1", *bags)
+    monkeypatch.setattr("divo_train.data.bags.bag.SLICE_BYTES", 10_000)
+    sliced, _ = imported(tmp_path / "2", *bags)
+    assert sliced.metadata["content_sha256"] == whole.metadata["content_sha256"]
+    assert [bag.messages for bag in sliced.bags] == [bag.messages for bag in whole.bags] == [609, 609]
+
+
+def test_an_existing_dataset_is_not_overwritten(tmp_path):
+    bag = ramp(5).write(tmp_path / "bag")
+    imported(tmp_path, bag)
+    with pytest.raises(DatasetError, match="already"):
+        imported(tmp_path, bag)
+
+
+def test_simulated_time_runs_by_the_stamps(tmp_path):
+    tape = ramp(5)
+    for _, topic, message in tape.entries:
+        if topic != "/commands":
+            message.header.stamp.sec -= BEGIN_NS // S - 100  # simulated seconds since 100
+    bag = tape.write(tmp_path / "bag")
+    with pytest.raises(DatasetError, match=r"another clock[\s\S]*--simulated-time"):
+        imported(tmp_path, bag)
+    _, dataset = imported(tmp_path, bag, simulated_time=True)
+    # The clock moves with the states: at 48 ms it stands at 40 ms. The grid begins at 0 ms, periods end at 50 ms, ...
+    assert positions(dataset)[:5] == [0, 5, 10, 15, 20]
+    np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_simulated_time_runs_by_the_clock_topic_where_there_is_one(tmp_path):
+    tape, clock = ramp(5), make.T["rosgraph_msgs/msg/Clock"]
+    for at_ns, topic, message in tape.entries:
+        if topic != "/commands":
+            message.header = make.header(100 * S + 2 * (at_ns - BEGIN_NS))
+    for number in range(301):  # twice as fast as the arrivals' clock
+        at_ns = number * MS
+        tape.add(at_ns, "/clock", clock(make.T["builtin_interfaces/msg/Time"](100, 2 * at_ns)))
+    _, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), simulated_time=True)
+    # A period of 50 ms is 25 ms of arrivals, so every second one has a command: (50, 100], (150, 200], ... ms. States
+    # come every 20 ms of simulated time: that of 40 ms is held at 50 ms, that of 100 ms at 100 ms.
+    np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4])
+    assert positions(dataset)[:4] == [2, 5, 7, 10]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("joint_position", [[0.2, -0.2], [0.5, -0.5]]), ("joint_velocity", [[2, -2], [6, -6]])]
+)
+def test_the_measured_motion_of_joints_is_in_the_action_s_order(kind, expected):
+    def change(tree):
+        tree["action"].update(kind=kind, names=["b", "a"], unit="rad" if kind == "joint_position" else "rad/s")
+
+    observations = np.array([[0, 0, 9, 9, 0, 0], [-0.2, 0.2, 9, 9, 0, 0], [-0.5, 0.5, 9, 9, 0, 0]], np.float32)
+    times = np.array([0, 100, 150]) * MS
+    np.testing.assert_allclose(measured_actions(make.contract(change)[0], observations, times), expected, atol=1e-5)
+
+
+def test_a_motion_that_is_not_observed_cannot_be_the_action():
+    def change(tree):
+        names = ["linear.x", "angular.z"]
+        tree["action"].update(kind="twist", names=names, unit="m/s", type="geometry_msgs/msg/TwistStamped")
+        tree["safety"] = {"limits": [{"name": name, "velocity": 2.0, "acceleration": 20.0} for name in names]}
+
+    with pytest.raises(DatasetError, match=r"does not observe[\s\S]*linear\.x, angular\.z"):
+        measured_actions(make.contract(change)[0], np.zeros((3, 6), np.float32), np.arange(3))
+
+
+def test_namespace_and_remaps_lead_to_the_topics(tmp_path):
+    tape = ramp(5)
+    tape.entries = [(at, f"/left{topic}" if topic != "/goal" else "/camera/goal", m) for at, topic, m in tape.entries]
+    bag = tape.write(tmp_path / "bag")
+    with pytest.raises(DatasetError, match=r"joint_states[\s\S]*--remap joint_states:=/left/joint_states[\s\S]*left"):
+        imported(tmp_path, bag)
+    names = make.TopicNames("left", {"goal": "/camera/goal"})
+    assert len(imported(tmp_path, bag, names=names)[1]) == 5
