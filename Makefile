@@ -8,16 +8,17 @@ RUN ?= runs/arm_reach/$(MIXTURE)
 BUNDLE ?= bundles/arm_reach
 REPORT ?= reports/arm_reach
 DATASET = data/divo/arm_reach/$(MIXTURE)-v0
+TENSORRT ?= tensorrt<11
 BIN = .venv/bin
 READY = .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test check format collect train evaluate export controller sim validate bench clean
+.PHONY: help demo figures test check format collect train evaluate export controller sim validate bench bench-inference bench-timing gpu clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
 	@echo
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14 | sed 's/^/  make /'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17 | sed 's/^/  make /'
 	@echo
 	@echo "  Settings: MIXTURE=$(MIXTURE) SEED=$(SEED) RUN=$(RUN) BUNDLE=$(BUNDLE) REPORT=$(REPORT)"
 
@@ -77,8 +78,19 @@ sim: $(READY)  ## run the simulated robot on ROS 2 topics
 validate: $(READY)  ## drive the simulated robot by the controller node over ROS 2 and write a report
 	$(BIN)/divo-sim validate --bundle $(BUNDLE) --evaluation $(RUN)/evaluation --out $(REPORT)
 
-bench: $(READY)  ## measure inference on this machine
-	$(BIN)/divo-runtime bench $(BUNDLE)
+bench: bench-inference bench-timing  ## measure inference, then the timing of the node, on this machine
+
+bench-inference: $(READY)  ## measure one inference beside torch and beside its matrix products (15 minutes; INFERENCE="--record" publishes)
+	$(BIN)/python -m benchmarks.inference --run $(RUN) --bundle $(BUNDLE) $(INFERENCE)
+
+bench-timing: $(READY)  ## measure how punctual the node is, over ROS 2 (50 minutes; TIMING="--record" publishes)
+	$(BIN)/python -m benchmarks.timing --bundle $(BUNDLE) $(TIMING)
+
+gpu: GPU_READY = .venv-gpu/.ready
+gpu:  ## build TensorRT engines for this GPU, check and time every backend (docs/gpu.md; GPU="--precision fp16")
+	@test -e $(GPU_READY) || { $(PYTHON) -m venv .venv-gpu && \
+	  .venv-gpu/bin/python -m pip install --disable-pip-version-check -e '.[cuda,tensorrt]' '$(TENSORRT)' && touch $(GPU_READY); }
+	.venv-gpu/bin/divo-export tensorrt $(BUNDLE) --bench $(GPU)
 
 clean:  ## remove generated data, runs, bundles, reports and caches; the environment stays
 	rm -rf data runs bundles reports .pytest_cache .mypy_cache .ruff_cache ros2_ws/build ros2_ws/install ros2_ws/log
@@ -91,5 +103,5 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "error: cannot create .venv; on Debian and Ubuntu install the package python3-venv"; exit 1; }
 	@install() { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt "$$@" \
 	    | sed -un 's/^Collecting \([^ ;(]*\).*/  fetching \1/p; s/^Installing collected packages.*/  installing/p'; }; \
-	  install torch && install -e '.[ort,ros,sim,train,export,dev]'
+	  install torch && install -e '.[ort,record,bags,ros,sim,train,export,leapp,dev]'
 	@touch $@
