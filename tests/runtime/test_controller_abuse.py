@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from divo_runtime.interfaces import PolicyAction
 from divo_runtime.observation import Measurement
 
 MS = 1_000_000
-PERIOD_S, VELOCITY, STEP, POSITION = 0.1, 1.0, 0.2, 1.0
+PERIOD_S, VELOCITY, ACCELERATION, POSITION = 0.1, 1.0, 2.0, 1.0
 
 any_number = st.floats() | st.sampled_from([0.0, 0.95, -0.95, 5.0])
 any_action = st.one_of(
@@ -75,25 +76,36 @@ def drive(contract, cycles):
             previous = output.command
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+either_limits = pytest.mark.parametrize(("more_limits", "jerk"), [("", np.inf), (", jerk: 8.0", 8.0)])
+
+
+@either_limits
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(cycles=st.lists(cycle, min_size=1, max_size=40))
-def test_velocity_commands_are_always_within_their_limits(make_arm, cycles):
-    for previous, output in drive(make_arm("joint_velocity"), cycles):
-        start = np.zeros(2) if previous is None else previous
+def test_velocity_commands_are_always_within_their_limits(make_arm, more_limits, jerk, cycles):
+    change = np.zeros(2)
+    for previous, output in drive(make_arm("joint_velocity", more_limits), cycles):
+        if previous is None:
+            previous, change = np.zeros(2), np.zeros(2)
+        before, change = change, (output.command - previous) / PERIOD_S
         assert (np.abs(output.command) <= VELOCITY).all()
-        assert (np.abs(output.command - start) <= STEP + 1e-12).all()
+        assert (np.abs(change) <= ACCELERATION + 1e-9).all()
+        assert (np.abs(change - before) / PERIOD_S <= jerk + 1e-6).all()
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@either_limits
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(cycles=st.lists(cycle, min_size=1, max_size=40))
-def test_position_commands_are_always_within_their_limits(make_arm, cycles):
-    velocity = np.zeros(2)
-    for previous, output in drive(make_arm("joint_position"), cycles):
+def test_position_commands_are_always_within_their_limits(make_arm, more_limits, jerk, cycles):
+    velocity, change = np.zeros(2), np.zeros(2)
+    for previous, output in drive(make_arm("joint_position", more_limits), cycles):
         assert (np.abs(output.command) <= POSITION).all()
         if previous is None:
-            velocity = np.zeros(2)
+            velocity, change = np.zeros(2), np.zeros(2)
             continue
         moved = (output.command - previous) / PERIOD_S
+        before, change = change, (moved - velocity) / PERIOD_S
         assert (np.abs(moved) <= VELOCITY + 1e-9).all()
-        assert (np.abs(moved - velocity) <= STEP + 1e-9).all()
+        assert (np.abs(change) <= ACCELERATION + 1e-8).all()
+        assert (np.abs(change - before) / PERIOD_S <= jerk + 1e-5).all()
         velocity = moved
