@@ -16,7 +16,6 @@ from rich.table import Table
 
 from divo_runtime.errors import DivoError
 from divo_train.config import FitConfig
-from divo_train.policies import PolicyKind
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class EvaluateConfig:
 
     run: Annotated[Path, tyro.conf.Positional] = Path("runs/arm_reach/mixed-25")
     """Run folder."""
-    policies: tuple[PolicyKind, ...] = ("sampler", "actor", "bc")
+    policies: tuple[str, ...] = ("sampler", "actor", "bc")
     """Which policies to play."""
     episodes: int = 100
     """Episodes per policy; seeds 10000, 10001, ..."""

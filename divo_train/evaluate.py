@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from divo_train.policies import PolicyKind, TorchPolicy, draw_noise, load_networks, torch_policy
+from divo_train.policies import TorchPolicy, draw_noise, torch_policy
+from divo_train.trained import load_networks
 
 FIRST_EVALUATION_SEED = 10_000
 """Far from the seeds of data collection."""
@@ -57,7 +58,7 @@ def play_episode(environment: gymnasium.Env, policy: TorchPolicy, seed: int) -> 
 
 
 def evaluate(
-    run: Path, kind: PolicyKind, episodes: int, workers: int, candidates: int | None = None,
+    run: Path, kind: str, episodes: int, workers: int, candidates: int | None = None,
     first_seed: int = FIRST_EVALUATION_SEED, report: Callable[[int], None] = lambda _: None,
 ) -> list[Episode]:  # fmt: skip
     """Play `episodes` seeded episodes of a run's policy in parallel processes."""
@@ -71,7 +72,7 @@ def evaluate(
     return results
 
 
-def _play_chunk(run: Path, kind: PolicyKind, candidates: int | None, seeds: Sequence[int]) -> list[Episode]:
+def _play_chunk(run: Path, kind: str, candidates: int | None, seeds: Sequence[int]) -> list[Episode]:
     torch.set_num_threads(1)
     policy = torch_policy(load_networks(run), kind, candidates)
     environment = gymnasium.make(policy.networks.contract.environment)
@@ -114,7 +115,7 @@ def summarize(episodes: Sequence[Episode]) -> Summary:
     )
 
 
-def write_evaluation(run: Path, kind: PolicyKind, episodes: Sequence[Episode]) -> Path:
+def write_evaluation(run: Path, kind: str, episodes: Sequence[Episode]) -> Path:
     """Write every episode as CSV, and summary and paths as JSON beside it; return the JSON's path."""
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
