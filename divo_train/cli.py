@@ -15,6 +15,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from divo_runtime.errors import DivoError
+from divo_train.benchmark.command import BenchmarkConfig, run_benchmark
 from divo_train.config import FitConfig
 
 
@@ -37,7 +38,11 @@ class EvaluateConfig:
 def main() -> None:
     """Entry point."""
     console = Console()
-    commands: dict[str, Callable[..., FitConfig | EvaluateConfig]] = {"fit": FitConfig, "evaluate": EvaluateConfig}
+    commands: dict[str, Callable[..., FitConfig | EvaluateConfig | BenchmarkConfig]] = {
+        "fit": FitConfig,
+        "evaluate": EvaluateConfig,
+        "benchmark": BenchmarkConfig,
+    }
     config = tyro.extras.subcommand_cli_from_dict(commands, description="Offline DIVO training.")
     try:
         if isinstance(config, FitConfig):
@@ -45,6 +50,8 @@ def main() -> None:
 
             folder = fit(config, console)
             console.print(f"Trained. Weights {folder / 'policy.safetensors'}, curves {folder / 'curves.png'}")
+        elif isinstance(config, BenchmarkConfig):
+            console.print(f"Tables: {run_benchmark(config, console)}")
         else:
             _evaluate(config, console)
     except DivoError as error:
