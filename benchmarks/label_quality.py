@@ -14,6 +14,7 @@ from typing import Annotated
 
 import numpy as np
 import tyro
+from divo_train.stages import label_advantages
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,6 @@ from divo_train.advantage import advantage_threshold
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import training_set
 from divo_train.policies import load_networks
-from divo_train.stages import label_advantages
 from divo_train.training import finished_tensors
 
 CLEAN = ("inner", "outer")

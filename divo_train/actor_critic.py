@@ -52,6 +52,7 @@ class ActorCriticLearner:
         targets = {"policy_target": frozen_copy(policy), "q_target": frozen_copy(critic)}
         self.networks = nn.ModuleDict({"policy": policy, "q": critic, **targets, **extra}).to(data.device)
         rate = config.actor_critic.target_rate
+        self.period = config.actor_critic.policy_every
         self.averages: Averages = {"policy_target": ("policy", rate), "q_target": ("q", rate)}
         self.draw = LoggedSteps(data, config, name).draw
         self._config, self._loss = config, loss

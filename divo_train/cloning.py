@@ -27,6 +27,7 @@ class CloningLearner:
         contract, network = data.contract, config.network
         policy = Regressor(contract.observation_size, contract.action_size, network.width, network.depth)
         self.networks = nn.ModuleDict({"policy": policy}).to(data.device)
+        self.period = 1
         self.averages: Averages = {}
         self._data, self._config, self._name = data, config, name
         self._transitions = None if transitions is None else torch.from_numpy(transitions).to(data.device)

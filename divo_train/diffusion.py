@@ -86,6 +86,7 @@ class DiffusionLearner:
     def __init__(self, data: TrainingSet, config: FitConfig, name: str, weights: Tensor) -> None:
         denoiser = new_denoiser(data, config)
         self.networks = nn.ModuleDict({"denoiser": denoiser, "average": frozen_copy(denoiser)}).to(data.device)
+        self.period = 1
         self.averages: Averages = {"average": ("denoiser", config.diffusion.ema_rate)}
         self._data, self._config, self._name, self._weights = data, config, name, weights
 

@@ -90,6 +90,7 @@ class ActorLearner:
         actor = new_actor(data, config)
         critic = frozen_copy(q_networks)  # a copy, whose weights may be replaced by those of other seeds
         self.networks = nn.ModuleDict({"actor": actor, "critic": critic}).to(data.device)
+        self.period = 1
         self.averages: Averages = {}
         self._data, self._config, self._name, self._weights = data, config, name, weights
         self._noise, self._candidates, self._advantage = draw_candidates(data, config, denoiser, q_networks, value)

@@ -25,6 +25,8 @@ class Learner(Protocol):
 
     networks: nn.ModuleDict
     averages: Averages
+    period: int
+    """After how many steps the same networks are updated again; 1 unless some wait for their turn."""
 
     def draw(self, step: int) -> Batch:
         """Return what step number `step` (from 1) needs: logged data and random numbers, (B, ...) each."""

@@ -47,13 +47,23 @@ class Replicas:
         """The tensors that an optimiser should change."""
         return [tensor for tensor in self.tensors.values() if tensor.requires_grad]
 
-    def loss(self, step: int) -> tuple[Tensor, Metrics]:
-        """Return the sum of the seeds' losses, and (R,) metrics; a seed's gradient depends on that seed alone."""
+    @property
+    def period(self) -> int:
+        """After how many steps the same networks are updated again."""
+        return self._first.period
+
+    def draw(self, step: int) -> Batch:
+        """Return what a step needs: (B, ...) for one seed, (R, B, ...) for several."""
         batches = [learner.draw(step) for learner in self._learners]
         if len(batches) == 1:
-            loss, metrics = self._first.loss(batches[0], step)
+            return batches[0]
+        return {name: torch.stack([one[name] for one in batches]) for name in batches[0]}
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the sum of the seeds' losses, and (R,) metrics; a seed's gradient depends on that seed alone."""
+        if len(self) == 1:
+            loss, metrics = self._first.loss(batch, step)
             return loss, {name: value.detach().reshape(1) for name, value in metrics.items()}
-        batch = {name: torch.stack([one[name] for one in batches]) for name in batches[0]}
         losses, metrics = vmap(partial(self._call, step))(self.tensors, batch)
         return losses.sum(), {name: value.detach() for name, value in metrics.items()}
 

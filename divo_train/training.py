@@ -14,6 +14,7 @@ from divo_train.checkpoint import load_tensors, network_tensors, restore_trainin
 from divo_train.config import FitConfig, OptimizerConfig
 from divo_train.metrics import MetricsLog
 from divo_train.replicas import Replicas
+from divo_train.updates import make_update
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -33,7 +34,7 @@ def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, repor
     """
     folder = Path(config.out)
     path = checkpoint_path(folder, stage)
-    optimizer = torch.optim.Adam(replicas.trainable, lr=config.optimizer.learning_rate, fused=True)
+    update, optimizer = make_update(replicas, config.optimizer.learning_rate, config.device)
     done = 0
     if path.exists():
         tensors, metadata = load_tensors(path)
@@ -41,13 +42,8 @@ def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, repor
         done = int(metadata["step"])
     with MetricsLog(folder, stage, done) as log:
         for step in range(done + 1, updates + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, updates, config.optimizer)
-            loss, metrics = replicas.loss(step)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            replicas.follow()
+            set_rate(optimizer, learning_rate(step, updates, config.optimizer))
+            metrics = update(step)
             logging = step % config.log_every == 0 or step == updates
             saving = step % config.checkpoint_every == 0 or step == updates
             if logging or saving:
@@ -70,6 +66,15 @@ def learning_rate(step: int, updates: int, config: OptimizerConfig) -> float:
     progress = (step - 1) / max(1, updates - 1)
     factor = config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
     return config.learning_rate * factor
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Change the step size, in place where it is a tensor that a captured update reads."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def checkpoint_path(folder: Path, stage: str) -> Path:

@@ -64,6 +64,7 @@ class ValueLearner:
         self.networks = nn.ModuleDict(
             {"q": self._q_networks, "q_target": frozen_copy(self._q_networks), "value": self._value}
         ).to(data.device)
+        self.period = 1
         self.averages: Averages = {"q_target": ("q", config.value.target_rate)}
         self._data, self._config, self._name = data, config, name
         steps = max(1, round(config.value.backup_s * data.contract.rate_hz))

@@ -39,6 +39,7 @@ class IqlPolicyLearner:
     def __init__(self, data: TrainingSet, config: FitConfig, upstream: Upstream) -> None:
         policy = new_regressor(data, config)
         self.networks = nn.ModuleDict({"policy": policy}).to(data.device)
+        self.period = 1
         self.averages: Averages = {}
         advantage = one_step_advantage(data, *load_critic(upstream["selector"], data, config), config.value.aggregate)
         # per standard deviation: our returns are scaled, so the paper's temperature would have no fixed meaning

@@ -146,6 +146,7 @@ class Following:
         nn.init.constant_(network.weight, start)
         self.networks = nn.ModuleDict({"net": network, "net_average": frozen_copy(network)})
         self.averages = {"net_average": ("net", 0.25)}
+        self.period = 1
 
     def draw(self, step):
         return {"x": torch.ones(1, 1)}
@@ -171,7 +172,7 @@ def test_an_average_follows_its_network_by_the_rate(seeds):
 
 def test_the_gradient_of_one_seed_is_its_own():
     replicas = Replicas([Following(1.0), Following(3.0)])
-    loss, metrics = replicas.loss(1)
+    loss, metrics = replicas.loss(replicas.draw(1), 1)
     loss.backward()
     assert metrics["loss"].tolist() == [1.0, 9.0]
     assert replicas.tensors["net.weight"].grad.flatten().tolist() == [2.0, 6.0]  # d(w^2)/dw

@@ -29,6 +29,7 @@ class Dying:
 
     def __init__(self, learner, last_step):
         self.networks, self.averages, self._learner = learner.networks, learner.averages, learner
+        self.period = learner.period
         self._last_step = last_step
 
     def draw(self, step):
