@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
-from divo_train.advantage import advantage_threshold
+from divo_train.advantage import advantage_threshold, label_advantages
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import training_set
-from divo_train.policies import load_networks
-from divo_train.stages import label_advantages
+from divo_train.trained import load_networks
 from divo_train.training import finished_tensors
 
 CLEAN = ("inner", "outer")

@@ -6,13 +6,49 @@ advantage sees the consequence of an action and, unlike the whole episode's retu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from divo_train.data.nstep import Backups
+from divo_train.config import FitConfig
+from divo_train.data.nstep import Backups, lambda_returns, multi_step_backups
 from divo_train.data.training_set import TrainingSet
 from divo_train.networks import Value
+from divo_train.stage import Upstream
+from divo_train.value_learning import load_critic, one_step_advantage, reward_scale
+
+Weighting = Literal["binary", "one", "exponential", "soft"]
+
+LARGEST_WEIGHT = 100.0
+"""Exponential weights are cut here, as advantage-weighted regression does."""
+
+
+def label_advantages(data: TrainingSet, config: FitConfig, critic: Mapping[str, Tensor]) -> Tensor:
+    """Return (transitions,) advantages of the logged actions under the labelling critic."""
+    q_networks, value = load_critic(critic, data, config)
+    labels, discount = config.labels, config.value.discount
+    if labels.advantage == "one_step":
+        return one_step_advantage(data, q_networks, value, config.value.aggregate)
+    scale = reward_scale(data, discount)
+    if labels.advantage == "lambda_return":
+        return lambda_advantage(data, value, discount, labels.decay, scale)
+    steps = max(1, round(labels.horizon_s * data.contract.rate_hz))
+    return multi_step_advantage(data, value, multi_step_backups(data.dataset, steps, discount), scale)
+
+
+def label_weights(data: TrainingSet, config: FitConfig, upstream: Upstream, weighting: Weighting) -> Tensor:
+    """Return (transitions,) weights of the logged actions, by the stage `value`; `one` needs none."""
+    if weighting == "one":
+        return torch.ones(len(data.rows), device=data.device)
+    advantage, labels = label_advantages(data, config, upstream["value"]), config.labels
+    threshold = advantage_threshold(advantage, labels.positive_fraction)
+    if weighting == "binary":
+        return binary_weights(advantage, threshold, labels.low_weight)
+    scaled = labels.temperature * (advantage - threshold) / advantage.std()
+    return scaled.exp().clamp(max=LARGEST_WEIGHT) if weighting == "exponential" else torch.sigmoid(scaled)
 
 
 @torch.no_grad()
@@ -25,6 +61,14 @@ def multi_step_advantage(data: TrainingSet, value: Value, backups: Backups, rewa
     returns = torch.from_numpy(backups.returns).to(v) * reward_scale
     discounts = torch.from_numpy(backups.discounts).to(v)
     return returns + discounts * v[torch.from_numpy(backups.rows).to(v.device)] - v[data.rows]
+
+
+@torch.no_grad()
+def lambda_advantage(data: TrainingSet, value: Value, discount: float, decay: float, reward_scale: float) -> Tensor:
+    """Return (transitions,) TD(lambda) return - V(s_t), in units of scaled reward (arXiv:1506.02438, eq. 16)."""
+    v = torch.cat([value(rows) for rows in data.observations.split(65_536)])
+    raw = lambda_returns(data.dataset, (v / reward_scale).cpu().numpy(), discount, decay)
+    return torch.from_numpy(raw).to(v) * reward_scale - v[data.rows]
 
 
 def advantage_threshold(advantage: Tensor, positive_fraction: tuple[float, float]) -> float:

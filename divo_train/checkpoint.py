@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from divo_runtime.errors import DivoError
 
@@ -50,30 +50,36 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def training_state(networks: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def training_state(networks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return networks and optimiser as flat tensors."""
-    state = dict(networks.state_dict())
+    state = dict(networks)
     for number, values in optimizer.state_dict()["state"].items():
         state |= {f"{OPTIMIZER}{number}.{key}": torch.as_tensor(value) for key, value in values.items()}
     return state
 
 
+@torch.no_grad()
 def restore_training_state(
-    tensors: Mapping[str, Tensor], networks: nn.Module, optimizer: torch.optim.Optimizer
+    tensors: Mapping[str, Tensor], networks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put back what `training_state` returned.
+    """Put back, in place, what `training_state` returned.
 
     Raises:
         CheckpointError: If the tensors belong to other networks.
     """
-    try:
-        networks.load_state_dict(network_tensors(tensors))
-    except RuntimeError as error:
+    saved = network_tensors(tensors)
+    if {name: tensor.shape for name, tensor in saved.items()} != {n: tensor.shape for n, tensor in networks.items()}:
+        different = sorted(
+            name for name in {*saved, *networks}
+            if name not in saved or name not in networks or saved[name].shape != networks[name].shape
+        )  # fmt: skip
         raise CheckpointError(
             "The checkpoint was made with other network settings.",
-            got=str(error).splitlines()[-1].strip(),
+            got=f"other shapes of {', '.join(different[:3])}",
             fix="Use the settings of the first run, or another --out.",
-        ) from error
+        )
+    for name, tensor in networks.items():
+        tensor.copy_(saved[name])
     whole = optimizer.state_dict()
     for key, tensor in tensors.items():
         if key.startswith(OPTIMIZER):

@@ -1,4 +1,4 @@
-"""`divo-train fit`, `divo-train evaluate` and `divo-train import`."""
+"""`divo-train import`, `fit`, `evaluate` and `benchmark`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -15,7 +15,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from divo_runtime.errors import DivoError
-from divo_train.config import FitConfig, PolicyKind
+from divo_train.benchmark.command import BenchmarkConfig, run_benchmark
+from divo_train.config import FitConfig
 from divo_train.import_command import ImportConfig, run_import
 
 
@@ -25,7 +26,7 @@ class EvaluateConfig:
 
     run: Annotated[Path, tyro.conf.Positional] = Path("runs/arm_reach/mixed-25")
     """Run folder."""
-    policies: tuple[PolicyKind, ...] = ("sampler", "actor", "bc")
+    policies: tuple[str, ...] = ("sampler", "actor", "bc")
     """Which policies to play."""
     episodes: int = 100
     """Episodes per policy; seeds 10000, 10001, ..."""
@@ -33,15 +34,20 @@ class EvaluateConfig:
     """Best-of-N; by default as trained."""
     workers: int = 2
     """Processes."""
+    d4rl: str = ""
+    """Play in this D4RL task instead and print normalised scores, such as halfcheetah-medium-v2 (docs/d4rl.md)."""
+    models: Literal["v4", "v5"] = "v4"
+    """Version of MuJoCo's models, with --d4rl; v4 is nearer to D4RL's."""
 
 
 def main() -> None:
     """Entry point."""
     console = Console()
-    commands: dict[str, Callable[..., FitConfig | EvaluateConfig | ImportConfig]] = {
+    commands: dict[str, Callable[..., FitConfig | EvaluateConfig | ImportConfig | BenchmarkConfig]] = {
+        "import": ImportConfig,
         "fit": FitConfig,
         "evaluate": EvaluateConfig,
-        "import": ImportConfig,
+        "benchmark": BenchmarkConfig,
     }
     config = tyro.extras.subcommand_cli_from_dict(commands, description="Offline DIVO training.")
     try:
@@ -52,6 +58,8 @@ def main() -> None:
             console.print(f"Trained. Weights {folder / 'policy.safetensors'}, curves {folder / 'curves.png'}")
         elif isinstance(config, ImportConfig):
             run_import(config, console)
+        elif isinstance(config, BenchmarkConfig):
+            console.print(f"Tables: {run_benchmark(config, console)}")
         else:
             _evaluate(config, console)
     except DivoError as error:
@@ -64,7 +72,25 @@ def main() -> None:
         sys.exit(130)
 
 
+def _evaluate_d4rl(config: EvaluateConfig, console: Console) -> None:
+    from divo_train.d4rl.scoring import evaluate_d4rl
+
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
+
+        def track(policy: str) -> Callable[[int], None]:
+            return partial(_advance, progress, progress.add_task(policy, total=config.episodes))
+
+        path = evaluate_d4rl(
+            config.run, config.d4rl, config.policies, config.episodes, config.workers, config.candidates, config.models,
+            console, track,
+        )  # fmt: skip
+    console.print(f"Written to {path}", soft_wrap=True, highlight=False)
+
+
 def _evaluate(config: EvaluateConfig, console: Console) -> None:
+    if config.d4rl:
+        _evaluate_d4rl(config, console)
+        return
     from divo_train.evaluate import evaluate, summarize, write_evaluation
 
     table = Table(title=f"{config.run}, {config.episodes} episodes, 95 % intervals")

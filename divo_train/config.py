@@ -6,9 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from divo_runtime.sampler import Solver
-
-PolicyKind = Literal["actor", "sampler", "bc"]
-"""Which of a run's policies."""
+from divo_train.baseline_config import (
+    ActorCriticConfig,
+    CloningConfig,
+    DiffusionQlConfig,
+    IqlConfig,
+    OneStepConfig,
+    RebracConfig,
+    Td3BcConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,9 @@ class ValueConfig:
     learning_rate: float = 1e-3
     """Step size at the start; critics want it smaller than policies do."""
     members: int = 4
-    """Q networks; labels and selection use their mean."""
+    """Q networks."""
+    aggregate: Literal["mean", "min"] = "mean"
+    """What of the members V learns from and labels and selection use."""
     expectile: float = 0.9
     """Expectile of V over the logged actions, in [0.5, 1); high, so that V is the value of acting well from here."""
     discount: float = 0.97
@@ -57,12 +65,18 @@ class ValueConfig:
 class LabelConfig:
     """Which logged actions count as good."""
 
+    advantage: Literal["multi_step", "one_step", "lambda_return"] = "multi_step"
+    """multi_step: return over the horizon + V - V; one_step: Q - V; lambda_return: TD(lambda) return - V."""
     horizon_s: float = 2.0
     """Length of the m-step advantage [s]; it must reach from a decision to its consequence."""
+    decay: float = 0.95
+    """lambda of the lambda-return."""
     positive_fraction: tuple[float, float] = (0.5, 0.6)
     """The threshold starts at 0 and moves until the positive share of the data lies in this range."""
     low_weight: float = 0.1
     """Weight of the other actions, in [0, 1]; the density ratio to the data stays below 1 / low_weight."""
+    temperature: float = 3.0
+    """Of the soft and the exponential weight, which `divo_soft` and `divo_exp` use: per standard deviation of A."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +127,6 @@ class ActorConfig:
     """Actions per observation when deployed; above 1 the critic picks."""
 
 
-Method = Literal["divo", "bc"]
-
-
 @dataclass(frozen=True)
 class FitConfig:
     """Train a policy offline from a dataset and write a run folder."""
@@ -124,10 +135,14 @@ class FitConfig:
     """Dataset folder in the Minari layout."""
     out: str = "runs/arm_reach/mixed-25"
     """Run folder; a run that was interrupted goes on from its last checkpoint."""
-    methods: tuple[Method, ...] = ("divo", "bc")
-    """What to train: divo, and bc (behaviour cloning with squared error) to see what the diffusion model is for."""
+    methods: tuple[str, ...] = ("divo", "bc")
+    """What to train: divo, bc (behaviour cloning, to see what the diffusion model is for), or another of
+    `divo_train.methods`: bc10, bc_noise, td3bc, iql, rebrac, diffusion_bc, idql, diffusion_ql, one_step, divo_w1,
+    divo_exp, divo_soft."""
     seed: int = 0
     """Seed of weights, batches and noise; the same seed on the same machine gives the same weights."""
+    replicas: int = 1
+    """Seeds that are trained side by side: seed, seed + 1, ... Each gets a run folder of its own inside `out`."""
     device: str = "cpu"
     """cpu or cuda."""
     workers: int = 2
@@ -152,5 +167,17 @@ class FitConfig:
     """Few-step sampler."""
     actor: ActorConfig = field(default_factory=ActorConfig)
     """One-step actor."""
-    cloning_updates: int = 10_000
-    """Gradient steps of behaviour cloning."""
+    cloning: CloningConfig = field(default_factory=CloningConfig)
+    """Behaviour cloning."""
+    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    """What TD3+BC, ReBRAC, Diffusion-QL and the one-step distillation share."""
+    td3bc: Td3BcConfig = field(default_factory=Td3BcConfig)
+    """TD3+BC."""
+    rebrac: RebracConfig = field(default_factory=RebracConfig)
+    """ReBRAC."""
+    iql: IqlConfig = field(default_factory=IqlConfig)
+    """IQL's policy."""
+    diffusion_ql: DiffusionQlConfig = field(default_factory=DiffusionQlConfig)
+    """Diffusion-QL."""
+    one_step: OneStepConfig = field(default_factory=OneStepConfig)
+    """One-step distillation."""

@@ -11,19 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from divo_runtime.sampler import noise_levels, sample
-from divo_train.averaging import averaged_copy, follow
 from divo_train.config import DiffusionConfig, FitConfig, SamplerConfig
 from divo_train.data.training_set import TrainingSet
-from divo_train.networks import Denoiser
+from divo_train.learner import Averages, Batch, Metrics
+from divo_train.networks import Denoiser, frozen_copy
 from divo_train.randomness import stream
-
-Metrics = dict[str, Tensor]
 
 
 def training_levels(count: int, sigma_data: float, config: DiffusionConfig, generator: torch.Generator) -> Tensor:
     """Return (count,) noise levels, log-logistic around `sigma_data`, cut to the configured range."""
-    uniform = torch.rand(count, generator=generator).clamp(1e-6, 1 - 1e-6)
-    return sigma_data * torch.exp(0.5 * torch.logit(uniform)).clamp(config.sigma_min, config.sigma_max)
+    return log_logistic_levels(torch.rand(count, generator=generator), sigma_data, config)
+
+
+def log_logistic_levels(uniform: Tensor, sigma_data: float, config: DiffusionConfig) -> Tensor:
+    """Turn (B,) uniform numbers into noise levels."""
+    spread = torch.exp(0.5 * torch.logit(uniform.clamp(1e-6, 1 - 1e-6)))
+    return sigma_data * spread.clamp(config.sigma_min, config.sigma_max)
 
 
 def positive_advantage_diffusion_loss(
@@ -74,7 +77,7 @@ def draw_actions(denoiser: Denoiser, observation: Tensor, noise: Tensor, config:
         level = torch.tensor(sigma, device=x.device)
         return denoiser.denoise(x, level, shares + denoiser.level_share(level)).clamp(-1, 1)
 
-    return sample(denoise, noise, sampling_levels(float(denoiser.sigma_data), config), config.solver)
+    return sample(denoise, noise, sampling_levels(denoiser.spread, config), config.solver)
 
 
 class DiffusionLearner:
@@ -82,29 +85,29 @@ class DiffusionLearner:
 
     def __init__(self, data: TrainingSet, config: FitConfig, name: str, weights: Tensor) -> None:
         denoiser = new_denoiser(data, config)
-        self.networks = nn.ModuleDict({"denoiser": denoiser, "average": averaged_copy(denoiser)}).to(data.device)
+        self.networks = nn.ModuleDict({"denoiser": denoiser, "average": frozen_copy(denoiser)}).to(data.device)
+        self.period = 1
+        self.averages: Averages = {"average": ("denoiser", config.diffusion.ema_rate)}
         self._data, self._config, self._name, self._weights = data, config, name, weights
-        self._sigma_data = data.action_std
 
-    def update(self, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of one batch, and its metrics."""
+    def draw(self, step: int) -> Batch:
+        """Return logged actions, their weights, and noise of random levels."""
         data, batch = self._data, self._config.optimizer.batch_size
         generator = stream(self._config.seed, self._name, step)
         picked = data.draw(batch, generator)
-        sigma = training_levels(batch, self._sigma_data, self._config.diffusion, generator).to(data.device)
+        sigma = training_levels(batch, data.action_std, self._config.diffusion, generator).to(data.device)
         noise = torch.randn(batch, data.actions.shape[1], generator=generator).to(data.device)
-        return positive_advantage_diffusion_loss(
-            self.networks["denoiser"],  # type: ignore[arg-type]
-            data.observations[data.rows[picked]],
-            data.actions[picked],
-            self._weights[picked],
-            sigma,
-            noise,
-        )
+        return {
+            "observation": data.observations[data.rows[picked]],
+            "action": data.actions[picked],
+            "weight": self._weights[picked],
+            "sigma": sigma,
+            "noise": noise,
+        }
 
-    def after_step(self) -> None:
-        """Let the running average follow."""
-        follow(self.networks["average"], self.networks["denoiser"], self._config.diffusion.ema_rate)
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the weighted denoising loss."""
+        return positive_advantage_diffusion_loss(self.networks["denoiser"], **batch)  # type: ignore[arg-type]
 
 
 def new_denoiser(data: TrainingSet, config: FitConfig) -> Denoiser:

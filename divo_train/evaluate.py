@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from divo_train.policies import PolicyKind, TorchPolicy, draw_noise, load_networks, torch_policy
+from divo_train.policies import TorchPolicy, draw_noise, torch_policy
+from divo_train.trained import load_networks
 
 FIRST_EVALUATION_SEED = 10_000
 """Far from the seeds of data collection."""
@@ -57,24 +58,26 @@ def play_episode(environment: gymnasium.Env, policy: TorchPolicy, seed: int) -> 
 
 
 def evaluate(
-    run: Path, kind: PolicyKind, episodes: int, workers: int, candidates: int | None = None,
-    first_seed: int = FIRST_EVALUATION_SEED, report: Callable[[int], None] = lambda _: None,
+    run: Path, kind: str, episodes: int, workers: int, candidates: int | None = None,
+    first_seed: int = FIRST_EVALUATION_SEED, report: Callable[[int], None] = lambda _: None, environment: str = "",
 ) -> list[Episode]:  # fmt: skip
-    """Play `episodes` seeded episodes of a run's policy in parallel processes."""
+    """Play `episodes` seeded episodes of a run's policy in parallel processes, by default where its contract says."""
     seeds = range(first_seed, first_seed + episodes)
     chunks = [list(seeds[i : i + 5]) for i in range(0, episodes, 5)]
     results: list[Episode] = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for played in pool.map(partial(_play_chunk, run, kind, candidates), chunks):
+        for played in pool.map(partial(_play_chunk, run, kind, candidates, environment), chunks):
             results += played
             report(len(results))
     return results
 
 
-def _play_chunk(run: Path, kind: PolicyKind, candidates: int | None, seeds: Sequence[int]) -> list[Episode]:
+def _play_chunk(
+    run: Path, kind: str, candidates: int | None, environment_id: str, seeds: Sequence[int]
+) -> list[Episode]:
     torch.set_num_threads(1)
     policy = torch_policy(load_networks(run), kind, candidates)
-    environment = gymnasium.make(policy.networks.contract.environment)
+    environment = gymnasium.make(environment_id or policy.networks.contract.environment)
     try:
         return [play_episode(environment, policy, seed) for seed in seeds]
     finally:
@@ -114,7 +117,7 @@ def summarize(episodes: Sequence[Episode]) -> Summary:
     )
 
 
-def write_evaluation(run: Path, kind: PolicyKind, episodes: Sequence[Episode]) -> Path:
+def write_evaluation(run: Path, kind: str, episodes: Sequence[Episode]) -> Path:
     """Write every episode as CSV, and summary and paths as JSON beside it; return the JSON's path."""
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)

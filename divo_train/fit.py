@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -26,15 +27,17 @@ from divo_train.curves import draw_curves
 from divo_train.data.dataset import Dataset
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import training_set
+from divo_train.methods import stages_of
+from divo_train.replicas import replica_of
 from divo_train.run_folder import begin_run, run_metadata
-from divo_train.stages import Stage, run_stage, stages_of
+from divo_train.stage import Stage
+from divo_train.stage_run import run_stage
 from divo_train.training import finished_tensors
 
-HEADLINE = {
-    "value": "value_loss", "selector": "q_loss", "diffusion": "diffusion_loss", "actor": "actor_regression",
-    "cloning": "cloning_loss",
-}  # fmt: skip
-"""The one metric that each stage's progress bar shows."""
+AIDS = ("q_target.", "critic.", "teacher.", "denoiser.")
+"""Networks that only training needs."""
+
+WEIGHTS = "policy.safetensors"
 
 _progress_queue: Queue[tuple[str, int, dict[str, float]]] | None = None
 
@@ -56,9 +59,9 @@ def fit(config: FitConfig, console: Console) -> Path:
     folder = Path(config.out)
     begin_run(folder, config, dataset)
     console.print(f"{dataset!r} -> {folder}")
-    stages = stages_of(config)
-    weights = folder / "policy.safetensors"
-    if weights.exists() and all(finished_tensors(folder, stage.name, stage.updates(config)) for stage in stages):
+    stages = stages_of(config.methods)
+    written = all((seed_folder(config, number) / WEIGHTS).exists() for number in range(config.replicas))
+    if written and all(finished_tensors(folder, stage.name, stage.updates(config)) for stage in stages):
         return folder
     context = multiprocessing.get_context("spawn")
     queue: Queue[tuple[str, int, dict[str, float]]] = context.Queue()
@@ -75,7 +78,8 @@ def fit(config: FitConfig, console: Console) -> Path:
     ):
         bars = {stage.name: progress.add_task(stage.name, total=stage.updates(config), note="") for stage in stages}
         try:
-            _run_all(stages, config, pool, lambda: _show(queue, progress, bars))
+            headlines = {stage.name: stage.headline for stage in stages}
+            _run_all(stages, config, pool, lambda: _show(queue, progress, bars, headlines))
         except BrokenProcessPool as error:
             raise StageError(
                 "A stage's process was killed.", where=str(folder), got=str(error),
@@ -86,25 +90,28 @@ def fit(config: FitConfig, console: Console) -> Path:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    save_tensors(weights, gather_weights(config, dataset), run_metadata(config, dataset))
+    for number in range(config.replicas):
+        own = replace(config, seed=config.seed + number, replicas=1, out=str(seed_folder(config, number)))
+        begin_run(Path(own.out), own, dataset)
+        save_tensors(Path(own.out) / WEIGHTS, gather_weights(config, number, dataset), run_metadata(own, dataset))
     draw_curves(folder, [stage.name for stage in stages])
     return folder
 
 
-def gather_weights(config: FitConfig, dataset: Dataset) -> dict[str, Tensor]:
-    """Return the networks that policies and exports are made of, from the stages' checkpoints."""
-    wanted = {
-        "diffusion": {"average.": "denoiser."},
-        "actor": {"actor.": "actor."},
-        "selector": {"q.": "q_networks.", "value.": "value."},
-        "cloning": {"policy.": "cloning."},
-    }
+def seed_folder(config: FitConfig, number: int) -> Path:
+    """Return where the weights of one seed go: the run folder itself, or a folder in it if there are several seeds."""
+    folder = Path(config.out)
+    return folder if config.replicas == 1 else folder / f"seed-{config.seed + number}"
+
+
+def gather_weights(config: FitConfig, number: int, dataset: Dataset) -> dict[str, Tensor]:
+    """Return the networks of one seed that policies and exports are made of, from the stages' checkpoints."""
     normalizer = training_set(dataset, "cpu").normalizer
     weights = {f"normalizer.{key}": tensor for key, tensor in normalizer.state_dict().items()}
-    for stage in stages_of(config):
+    for stage in stages_of(config.methods):
         tensors = finished_tensors(Path(config.out), stage.name, stage.updates(config)) or {}
-        for old, new in wanted.get(stage.name, {}).items():
-            weights |= {new + key.removeprefix(old): t for key, t in tensors.items() if key.startswith(old)}
+        own = replica_of(tensors, number, config.replicas)
+        weights |= {f"{stage.name}.{key}": tensor for key, tensor in own.items() if not key.startswith(AIDS)}
     return weights
 
 
@@ -113,9 +120,9 @@ def _run_all(stages: tuple[Stage, ...], config: FitConfig, pool: ProcessPoolExec
     waiting, running, finished = list(stages), dict[Future[None], str](), set[str]()
     while waiting or running:
         for stage in list(waiting):
-            if len(running) < config.workers and finished.issuperset(stage.needs):
+            if len(running) < config.workers and finished.issuperset(need.name for need in stage.needs):
                 waiting.remove(stage)
-                running[pool.submit(_work, stage.name, config)] = stage.name
+                running[pool.submit(_work, stage.name, config)] = stage.name  # by name: a stage is made of functions
         done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
         show()
         for future in done:
@@ -156,14 +163,19 @@ def _work(stage: str, config: FitConfig) -> None:
         if _progress_queue is not None:
             _progress_queue.put((stage, step, dict(metrics)))
 
-    run_stage(stage, config, report)
+    run_stage(next(one for one in stages_of(config.methods) if one.name == stage), config, report)
 
 
-def _show(queue: Queue[tuple[str, int, dict[str, float]]], progress: Progress, bars: Mapping[str, TaskID]) -> None:
+def _show(
+    queue: Queue[tuple[str, int, dict[str, float]]],
+    progress: Progress,
+    bars: Mapping[str, TaskID],
+    headlines: Mapping[str, str],
+) -> None:
     while True:
         try:
             stage, step, metrics = queue.get_nowait()
         except Empty:
             return
-        note = f"{HEADLINE[stage]} {metrics[HEADLINE[stage]]:.4f}"
+        note = f"{headlines[stage]} {metrics[headlines[stage]]:.4f}"
         progress.update(bars[stage], completed=step, note=note)

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +22,7 @@ from rich.table import Table
 
 from divo_runtime.contract import Contract, Episodes, Reward, load_contract
 from divo_runtime.errors import DatasetError
+from divo_train.data.flat_config import FlatConfig
 
 if TYPE_CHECKING:
     from divo_train.data.bags.settings import ImportSettings
@@ -34,15 +35,16 @@ class ImportConfig:
     """Make a dataset of recordings: rosbag2 folders (MCAP or sqlite3, split or not) and lone .mcap or .db3 files.
 
     Observations are built on the control grid by the code that builds them on the robot, from what had arrived by
-    then. docs/import.md explains the rules.
+    then. docs/import.md explains the rules. D4RL's .hdf5, .npz and Minari datasets of others are read too, without
+    contract (docs/d4rl.md).
     """
 
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Recordings; a folder that holds several bags stands for all of them."""
-    contract: Path
-    """Contract of the robot task (contract.yaml)."""
     out: Path
     """Folder of the new dataset, such as data/my_robot/bags-v0; Minari wants a name that ends in -v0, -v1, ..."""
+    contract: Path | None = None
+    """Contract of the robot task (contract.yaml); recordings need one, data without topics get one."""
     action: Literal["command", "measured"] = "command"
     """The action: the command published in each control period, or the motion measured in it."""
     reward: str = ""
@@ -71,6 +73,8 @@ class ImportConfig:
     """Import what can be read of damaged recordings, and leave out those that do not fit; all is reported."""
     workers: int = 0
     """Processes; 0 means one per core. Does not change the dataset."""
+    flat: Annotated[FlatConfig, tyro.conf.arg(name="")] = field(default_factory=FlatConfig)
+    """Data without topics."""
 
 
 def run_import(config: ImportConfig, console: Console) -> None:
@@ -82,7 +86,11 @@ def run_import(config: ImportConfig, console: Console) -> None:
     from divo_train.data.bags.assembly import bag_sizes, import_bags
     from divo_train.data.bags.report import drop_rows, render_report
     from divo_train.data.bags.suspicions import find_suspicions
+    from divo_train.flat_import import flat_sources, run_flat_import
 
+    if flat := flat_sources(config.sources):
+        run_flat_import(flat, config.out, config.reward, config.contract, config.flat, console)
+        return
     bags = find_sources(config.sources)
     settings, text = import_settings(config)
     workers = config.workers or os.cpu_count() or 1
@@ -145,7 +153,7 @@ def find_sources(sources: tuple[Path, ...]) -> list[Path]:
                 else "a folder without bags"
                 if source.is_dir()
                 else "another file",
-                expected="a rosbag2 folder, a folder of such, or a .mcap or .db3 file",
+                expected="a rosbag2 folder, a folder of such, a .mcap, .db3, .hdf5 or .npz file, or a Minari dataset",
                 fix="Check the path.",
             )
     if not found:
@@ -171,6 +179,10 @@ def import_settings(config: ImportConfig) -> tuple[ImportSettings, str]:
     bad = [text for text in config.remap if text.count(":=") != 1 or not all(text.split(":="))]
     if bad:
         raise DatasetError("A remap cannot be read.", got=", ".join(bad), expected="name:=name_there")
+    if config.contract is None:
+        raise DatasetError(
+            "Recordings need a contract.", where="--contract", fix="Give the robot task's contract.yaml."
+        )
     written = load_contract(config.contract)
     contract = _overridden(written, config)
     text = config.contract.read_text(encoding="utf-8")

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from divo_train.config import FitConfig
 from divo_train.data.training_set import TrainingSet
 from divo_train.diffusion import draw_actions
-from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value
+from divo_train.learner import Averages, Batch, Metrics
+from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value, frozen_copy
 from divo_train.randomness import stream
-
-Metrics = dict[str, Tensor]
 
 
 def filter_candidates(candidates: Tensor, advantage: Tensor, own: Tensor, keep: int) -> tuple[Tensor, Tensor]:
@@ -88,32 +87,47 @@ class ActorLearner:
         q_networks: QEnsemble,
         value: Value,
     ) -> None:
-        contract, width, depth = data.contract, config.actor.width, config.network.depth
-        actor = OneStepActor(contract.observation_size, contract.action_size, width, depth)
-        self.networks = nn.ModuleDict({"actor": actor}).to(data.device)
-        self._data, self._config, self._name, self._q, self._weights = data, config, name, q_networks, weights
+        actor = new_actor(data, config)
+        critic = frozen_copy(q_networks)  # a copy, whose weights may be replaced by those of other seeds
+        self.networks = nn.ModuleDict({"actor": actor, "critic": critic}).to(data.device)
+        self.period = 1
+        self.averages: Averages = {}
+        self._data, self._config, self._name, self._weights = data, config, name, weights
         self._noise, self._candidates, self._advantage = draw_candidates(data, config, denoiser, q_networks, value)
 
-    def update(self, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of one batch, and its metrics."""
+    def draw(self, step: int) -> Batch:
+        """Return states, noise, and for each the filtered candidate that belongs to it."""
         data, settings = self._data, self._config.actor
         generator = stream(self._config.seed, self._name, step)
         picked = data.draw(self._config.optimizer.batch_size, generator)
         own = torch.randint(settings.cached_candidates, (len(picked),), generator=generator).to(data.device)
         target, advantage = filter_candidates(self._candidates[picked], self._advantage[picked], own, settings.keep)
+        return {
+            "observation": data.observations[data.rows[picked]],
+            "noise": self._noise[picked, own],
+            "target": target,
+            "advantage": advantage,
+            "weight": self._weights[picked],
+        }
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the regression to the targets, with a little of the critic's gradient."""
         loss, metrics = actor_loss(
             self.networks["actor"],  # type: ignore[arg-type]
-            self._q,
-            data.observations[data.rows[picked]],
-            self._noise[picked, own],
-            target,
-            self._weights[picked],
-            settings.q_weight,
+            self.networks["critic"],  # type: ignore[arg-type]
+            batch["observation"],
+            batch["noise"],
+            batch["target"],
+            batch["weight"],
+            self._config.actor.q_weight,
         )
-        return loss, {**metrics, "filtered_positive": (advantage > 0).float().mean()}
+        return loss, {**metrics, "filtered_positive": (batch["advantage"] > 0).float().mean()}
 
-    def after_step(self) -> None:
-        """Nothing follows the actor."""
+
+def new_actor(data: TrainingSet, config: FitConfig) -> OneStepActor:
+    """Return an untrained one-step actor."""
+    contract = data.contract
+    return OneStepActor(contract.observation_size, contract.action_size, config.actor.width, config.network.depth)
 
 
 @torch.no_grad()

@@ -7,12 +7,16 @@ noise level's share becomes a constant of the exported graph.
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Normalizer(nn.Module):
@@ -80,6 +84,9 @@ class Denoiser(nn.Module):
 
     Args:
         sigma_data: Standard deviation of the scaled actions; centres the preconditioning.
+
+    Attributes:
+        spread: `sigma_data` as a number, for what must be constant in a traced or batched pass.
     """
 
     sigma_data: Tensor
@@ -88,6 +95,8 @@ class Denoiser(nn.Module):
     def __init__(self, observation: int, action: int, width: int, depth: int, sigma_data: float) -> None:
         super().__init__()
         self.register_buffer("sigma_data", torch.tensor(sigma_data))
+        self.spread = sigma_data
+        self.register_load_state_dict_post_hook(_remember_spread)
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(8.0), 8)))
         self.level_embedding = nn.Sequential(nn.Linear(16, 32), nn.SiLU())
         self.level_in = nn.Linear(32, width, bias=False)
@@ -119,8 +128,9 @@ class LayerNormMlp(nn.Module):
     The normalisation has no weights of its own, because the next layer can scale as well; ReLU costs least.
     """
 
-    def __init__(self, inputs: int, width: int, depth: int, members: int) -> None:
+    def __init__(self, inputs: int, width: int, depth: int, members: int, layer_norm: bool = True) -> None:
         super().__init__()
+        self.layer_norm = layer_norm
         sizes = [inputs, *[width] * depth, 1]
         self.weights = nn.ParameterList(_uniform((members, a, b), a) for a, b in pairwise(sizes))
         self.biases = nn.ParameterList(_uniform((members, 1, b), a) for a, b in pairwise(sizes))
@@ -132,16 +142,19 @@ class LayerNormMlp(nn.Module):
         *inner, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
         for weight, bias in inner:
             hidden = torch.baddbmm(bias, hidden, weight)
-            hidden = functional.relu(functional.layer_norm(hidden, hidden.shape[-1:]))
+            hidden = functional.layer_norm(hidden, hidden.shape[-1:]) if self.layer_norm else hidden
+            hidden = functional.relu(hidden)
         return torch.baddbmm(last_bias, hidden, last_weight).squeeze(-1)
 
 
 class QEnsemble(nn.Module):
     """Q(s, a) of every member."""
 
-    def __init__(self, observation: int, action: int, width: int, depth: int, members: int) -> None:
+    def __init__(
+        self, observation: int, action: int, width: int, depth: int, members: int, layer_norm: bool = True
+    ) -> None:
         super().__init__()
-        self.net = LayerNormMlp(observation + action, width, depth, members)
+        self.net = LayerNormMlp(observation + action, width, depth, members, layer_norm)
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """(B, obs_dim), (B, act_dim) -> (members, B)."""
@@ -160,6 +173,15 @@ class Value(nn.Module):
         """(B, obs_dim) -> (B,)."""
         out: Tensor = self.net(observation)[0]
         return out
+
+
+def _remember_spread(denoiser: Denoiser, _: object) -> None:
+    denoiser.spread = float(denoiser.sigma_data)
+
+
+def frozen_copy(network: M) -> M:
+    """Return a copy that takes no gradient: a target network, a running average, a judge."""
+    return copy.deepcopy(network).requires_grad_(False)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

@@ -5,63 +5,49 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from divo_runtime.errors import DivoError
 from divo_train.checkpoint import load_tensors, network_tensors, restore_training_state, save_tensors, training_state
 from divo_train.config import FitConfig, OptimizerConfig
 from divo_train.metrics import MetricsLog
+from divo_train.replicas import Replicas
+from divo_train.updates import make_update
 
 Report = Callable[[int, Mapping[str, float]], None]
-
-
-class Learner(Protocol):
-    """Something that learns by gradient steps."""
-
-    networks: nn.ModuleDict
-
-    def update(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of step number `step` (from 1), and its metrics."""
-
-    def after_step(self) -> None:
-        """Do what follows an optimiser step, such as moving target networks."""
 
 
 class DivergedError(DivoError):
     """A loss is no longer finite."""
 
 
-def train(learner: Learner, updates: int, config: FitConfig, stage: str, report: Report) -> dict[str, Tensor]:
-    """Run a learner to its last update and return its networks' tensors; goes on from the newest checkpoint.
+def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, report: Report) -> dict[str, Tensor]:
+    """Run learners to their last update and return their networks' tensors; goes on from the newest checkpoint.
+
+    Returns:
+        Name -> tensor, with a leading axis of seeds if there are several.
 
     Raises:
         DivergedError: If a loss becomes NaN or infinite; the last checkpoint stays.
     """
     folder = Path(config.out)
     path = checkpoint_path(folder, stage)
-    trainable = [parameter for parameter in learner.networks.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trainable, lr=config.optimizer.learning_rate, fused=True)
+    update, optimizer = make_update(replicas, config.optimizer.learning_rate, config.device)
     done = 0
     if path.exists():
         tensors, metadata = load_tensors(path)
-        restore_training_state(tensors, learner.networks, optimizer)
+        restore_training_state(tensors, replicas.tensors, optimizer)
         done = int(metadata["step"])
     with MetricsLog(folder, stage, done) as log:
         for step in range(done + 1, updates + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, updates, config.optimizer)
-            loss, metrics = learner.update(step)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            learner.after_step()
+            set_rate(optimizer, learning_rate(step, updates, config.optimizer))
+            metrics = update(step)
             logging = step % config.log_every == 0 or step == updates
             saving = step % config.checkpoint_every == 0 or step == updates
             if logging or saving:
-                row = {name: float(value.detach()) for name, value in metrics.items()}
+                row = {name: float(value.mean()) for name, value in metrics.items()}
                 if not math.isfinite(sum(row.values())):
                     raise DivergedError(
                         "Training diverged.", where=f"stage '{stage}', step {step}", got=str(row),
@@ -71,7 +57,7 @@ def train(learner: Learner, updates: int, config: FitConfig, stage: str, report:
                 log.write(step, row)
                 report(step, row)
             if saving:
-                save_tensors(path, training_state(learner.networks, optimizer), {"step": step, "updates": updates})
+                save_tensors(path, training_state(replicas.tensors, optimizer), {"step": step, "updates": updates})
     return network_tensors(load_tensors(path)[0])
 
 
@@ -80,6 +66,15 @@ def learning_rate(step: int, updates: int, config: OptimizerConfig) -> float:
     progress = (step - 1) / max(1, updates - 1)
     factor = config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
     return config.learning_rate * factor
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Change the step size, in place where it is a tensor that a captured update reads."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def checkpoint_path(folder: Path, stage: str) -> Path:

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from divo_train.averaging import averaged_copy, follow
 from divo_train.config import FitConfig
 from divo_train.data.nstep import multi_step_backups
 from divo_train.data.training_set import TrainingSet
-from divo_train.networks import QEnsemble, Value
+from divo_train.learner import Averages, Batch, Metrics
+from divo_train.networks import QEnsemble, Value, frozen_copy
 from divo_train.randomness import stream
-
-Metrics = dict[str, Tensor]
 
 
 def value_loss(value: Value, q: Tensor, observation: Tensor, expectile: float) -> tuple[Tensor, Metrics]:
@@ -64,8 +62,10 @@ class ValueLearner:
         self._q_networks = QEnsemble(*sizes, width, depth, config.value.members)
         self._value = Value(sizes[0], width, depth)
         self.networks = nn.ModuleDict(
-            {"q": self._q_networks, "q_target": averaged_copy(self._q_networks), "value": self._value}
+            {"q": self._q_networks, "q_target": frozen_copy(self._q_networks), "value": self._value}
         ).to(data.device)
+        self.period = 1
+        self.averages: Averages = {"q_target": ("q", config.value.target_rate)}
         self._data, self._config, self._name = data, config, name
         steps = max(1, round(config.value.backup_s * data.contract.rate_hz))
         backups = multi_step_backups(data.dataset, steps, config.value.discount)
@@ -74,23 +74,43 @@ class ValueLearner:
         self._discounts = torch.from_numpy(backups.discounts).to(data.device)
         self._final_rows = torch.from_numpy(backups.rows).to(data.device)
 
-    def update(self, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of one batch, and its metrics."""
-        q_networks, value = self._q_networks, self._value
-        data, settings = self._data, self._config.value
+    def draw(self, step: int) -> Batch:
+        """Return logged transitions with their n-step returns."""
+        data = self._data
         picked = data.draw(self._config.optimizer.batch_size, stream(self._config.seed, self._name, step))
-        observation, action = data.observations[data.rows[picked]], data.actions[picked]
+        return {
+            "observation": data.observations[data.rows[picked]],
+            "action": data.actions[picked],
+            "returns": self._returns[picked],
+            "discount": self._discounts[picked],
+            "following": data.observations[self._final_rows[picked]],
+        }
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the loss of V and of every Q."""
+        q_networks, value = self._q_networks, self._value
+        observation, action = batch["observation"], batch["action"]
         with torch.no_grad():
-            following = value(data.observations[self._final_rows[picked]])
-            target = self._returns[picked] + self._discounts[picked] * following
-            logged_q = self.networks["q_target"](observation, action).mean(dim=0)
-        v_loss, v_metrics = value_loss(value, logged_q, observation, settings.expectile)
+            target = batch["returns"] + batch["discount"] * value(batch["following"])
+            logged_q = aggregate(self.networks["q_target"](observation, action), self._config.value.aggregate)
+        v_loss, v_metrics = value_loss(value, logged_q, observation, self._config.value.expectile)
         loss, q_metrics = q_loss(q_networks, observation, action, target)
         return v_loss + loss, {**v_metrics, **q_metrics}
 
-    def after_step(self) -> None:
-        """Let the target networks follow."""
-        follow(self.networks["q_target"], self.networks["q"], self._config.value.target_rate)
+
+def aggregate(q: Tensor, how: str) -> Tensor:
+    """(members, B) -> (B,): the mean, which ranks best, or the lowest, which is careful."""
+    return q.mean(dim=0) if how == "mean" else q.amin(dim=0)
+
+
+@torch.no_grad()
+def one_step_advantage(data: TrainingSet, q_networks: QEnsemble, value: Value, how: str) -> Tensor:
+    """Return (transitions,) A = Q(s, a) - V(s) of the logged actions (IQL, section 4.3)."""
+    parts = [
+        aggregate(q_networks(data.observations[rows], actions), how) - value(data.observations[rows])
+        for rows, actions in zip(data.rows.split(65_536), data.actions.split(65_536), strict=True)
+    ]
+    return torch.cat(parts)
 
 
 def reward_scale(data: TrainingSet, discount: float) -> float:

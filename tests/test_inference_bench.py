@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -26,9 +27,9 @@ from divo_export.graphs import Trained
 from divo_runtime.contract import load_contract
 from divo_runtime.latency import Percentiles
 from divo_sim.contracts import __file__ as contracts
-from divo_train.config import FitConfig
+from divo_train.config import ActorConfig, FitConfig, NetworkConfig, ValueConfig
 from divo_train.networks import Denoiser, Normalizer, OneStepActor, QEnsemble, Value
-from divo_train.policies import TrainedNetworks
+from divo_train.trained import TrainedNetworks
 
 CONTRACT = load_contract(Path(contracts).with_name("arm_reach.yaml"))
 OBS, ACT = CONTRACT.observation_size, CONTRACT.action_size
@@ -38,15 +39,18 @@ OBS, ACT = CONTRACT.observation_size, CONTRACT.action_size
 def trained():
     """Networks of 8 units, the actor's of 12, two critics."""
     torch.manual_seed(0)
-    networks = TrainedNetworks(
-        CONTRACT,
-        FitConfig(),
-        Normalizer(torch.zeros(OBS), torch.ones(OBS)),
-        denoiser=Denoiser(OBS, ACT, 8, 3, 0.5).requires_grad_(False),
-        actor=OneStepActor(OBS, ACT, 12, 3).requires_grad_(False),
-        q_networks=QEnsemble(OBS, ACT, 8, 3, 2).requires_grad_(False),
-        value=Value(OBS, 8, 3).requires_grad_(False),
+    parts = {
+        "diffusion": {"average": Denoiser(OBS, ACT, 8, 3, 0.5)},
+        "actor": {"actor": OneStepActor(OBS, ACT, 12, 3)},
+        "selector": {"q": QEnsemble(OBS, ACT, 8, 3, 2), "value": Value(OBS, 8, 3)},
+    }
+    stages = {stage: dict(torch.nn.ModuleDict(networks).state_dict()) for stage, networks in parts.items()}
+    config = FitConfig(
+        network=NetworkConfig(width=8),
+        value=dataclasses.replace(ValueConfig(), members=2),
+        actor=dataclasses.replace(ActorConfig(), width=12),
     )
+    networks = TrainedNetworks(CONTRACT, config, Normalizer(torch.zeros(OBS), torch.ones(OBS)), stages)
     return Trained(networks, networks.denoiser, networks.actor, networks.q_networks, networks.value)
 
 

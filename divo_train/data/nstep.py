@@ -46,3 +46,32 @@ def multi_step_backups(dataset: Dataset, steps: int, discount: float) -> Backups
     final = np.arange(count) + length - 1
     discounts = discount**length * ~dataset.terminated[final]
     return Backups(returns.astype(np.float32), discounts.astype(np.float32), dataset.rows + length)
+
+
+def next_actions(dataset: Dataset, rows: IntArray) -> IntArray:
+    """Return, for each observation row, the number of the transition that begins there; -1 at the end of an episode."""
+    starting = np.full(len(dataset.observations), -1)
+    starting[dataset.rows] = np.arange(len(dataset))
+    return starting[rows]
+
+
+def lambda_returns(dataset: Dataset, value: FloatArray, discount: float, decay: float) -> FloatArray:
+    """Return (transitions,) TD(lambda) returns, computed backwards through every episode.
+
+    Args:
+        dataset: Logged episodes; rewards as they are, so scale `value` alike.
+        value: (rows,) V of every observation row.
+        discount: Per step.
+        decay: lambda in [0, 1]; 1 gives the return of the rest of the episode, bootstrapped at a truncation.
+
+    Source: Sutton and Barto 2018, eq. 12.20.
+    """
+    count = len(dataset)
+    last = np.append(np.diff(dataset.episodes) != 0, True)
+    bootstrap = value[dataset.rows + 1] * ~dataset.terminated
+    returns = np.zeros(count)
+    following = 0.0
+    for i in range(count - 1, -1, -1):
+        ahead = bootstrap[i] if last[i] else (1 - decay) * bootstrap[i] + decay * following
+        following = returns[i] = dataset.rewards[i] + discount * ahead
+    return returns.astype(np.float32)

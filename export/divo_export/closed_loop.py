@@ -18,7 +18,8 @@ from divo_runtime.interfaces import Policy
 from divo_runtime.manifest import PolicySettings
 from divo_runtime.parity import ParityError
 from divo_runtime.parity_report import ClosedLoop
-from divo_train.policies import TorchPolicy, TrainedNetworks
+from divo_train.policies import TorchPolicy, torch_policy
+from divo_train.trained import TrainedNetworks
 
 FIRST_SEED = 20_000
 """Far from the seeds of data collection and of evaluation."""
@@ -40,7 +41,7 @@ def deployed_in_torch(networks: TrainedNetworks, settings: PolicySettings) -> To
     """Return the trained networks as the policy that was exported with these settings."""
     config = dataclasses.replace(networks.config, sampler=sampler_config(networks, settings.steps))
     chosen = networks if settings.kind == "actor" else dataclasses.replace(networks, config=config)
-    return TorchPolicy(chosen, settings.kind, settings.candidates)
+    return torch_policy(chosen, settings.kind, settings.candidates)
 
 
 def compare_closed_loop(

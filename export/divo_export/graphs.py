@@ -26,7 +26,7 @@ from divo_train.checkpoint import CheckpointError
 from divo_train.config import SamplerConfig
 from divo_train.diffusion import sampling_levels
 from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value
-from divo_train.policies import TrainedNetworks, load_networks
+from divo_train.trained import TrainedNetworks, load_networks
 
 Announce = Callable[[str], None]
 

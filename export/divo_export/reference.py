@@ -17,7 +17,7 @@ from divo_runtime.parity_check import critic_actions
 from divo_runtime.parity_sample import ParitySample, Reference, draw_noise
 from divo_train.data.dataset import Dataset
 from divo_train.diffusion import draw_actions
-from divo_train.policies import TrainedNetworks
+from divo_train.trained import TrainedNetworks
 
 BATCH = 500
 """Observations per pass through torch: a memory bound, 64 candidates of each are 32,000 rows."""

@@ -49,13 +49,13 @@ def make_run(arm_dataset, tmp_path_factory):
         parts: dict[str, torch.nn.Module] = {"normalizer": training_set(dataset, "cpu").normalizer}
         if "divo" in methods:
             parts |= {
-                "denoiser": Denoiser(*sizes, 16, 3, training_set(dataset, "cpu").action_std),
-                "actor": OneStepActor(*sizes, 24, 3),
-                "q_networks": QEnsemble(*sizes, 16, 3, 3),
-                "value": Value(sizes[0], 16, 3),
+                "diffusion.average": Denoiser(*sizes, 16, 3, training_set(dataset, "cpu").action_std),
+                "actor.actor": OneStepActor(*sizes, 24, 3),
+                "selector.q": QEnsemble(*sizes, 16, 3, 3),
+                "selector.value": Value(sizes[0], 16, 3),
             }
         if "bc" in methods:
-            parts["cloning"] = Regressor(*sizes, 16, 3)
+            parts["cloning.policy"] = Regressor(*sizes, 16, 3)
         folder = tmp_path_factory.mktemp("run")
         weights = {f"{name}.{key}": t for name, part in parts.items() for key, t in part.state_dict().items()}
         save_tensors(folder / "policy.safetensors", weights, run_metadata(config, dataset))

@@ -15,7 +15,8 @@ from divo_runtime.parity_report import read_report
 from divo_train.checkpoint import CheckpointError
 from divo_train.data.minari import load_minari
 from divo_train.diffusion import draw_actions
-from divo_train.policies import load_networks, torch_policy
+from divo_train.policies import torch_policy
+from divo_train.trained import load_networks
 
 NETWORKS = {"actor", "sampler", "sampler_k2", "critic", "policy"}
 FILES = {f"{name}.onnx" for name in NETWORKS} | {"parity.json", "parity.npz", "arm_reach.yaml"}

@@ -11,7 +11,7 @@ from divo_export.precision import PrecisionError, lower_precision
 from divo_export.views import ActorView, SamplerView
 from divo_runtime.backends import open_backend
 from divo_train.data.minari import load_minari
-from divo_train.policies import load_networks
+from divo_train.trained import load_networks
 
 CANDIDATES = 4
 

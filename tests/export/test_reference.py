@@ -37,7 +37,7 @@ def test_the_reference_is_what_the_trained_policy_does(exported, name, arm_datas
     ("key", "at", "what", "where"),
     [
         ("normalizer.std", (16,), "An observation statistic is not finite", r"element 'tool_position\.z'"),
-        ("actor.trunk.head.bias", (2,), "A weight is not finite", r"actor\.trunk\.head\.bias\[2\]"),
+        ("actor.actor.trunk.head.bias", (2,), "A weight is not finite", r"actor\.trunk\.head\.bias\[2\]"),
     ],
 )
 def test_a_run_with_a_nan_in_it_is_not_exported(make_run, export, tmp_path, key, at, what, where):

@@ -17,7 +17,8 @@ from divo_export.unrolling import Sum, unroll
 from divo_export.views import ActorView, CriticView, SamplerView
 from divo_train.data.minari import load_minari
 from divo_train.networks import LayerNormMlp
-from divo_train.policies import load_networks, torch_policy
+from divo_train.policies import torch_policy
+from divo_train.trained import load_networks
 
 CLOSE = 5e-6
 """Of the action's range, or of a value: float32 sums in another order."""

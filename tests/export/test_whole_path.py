@@ -16,7 +16,15 @@ from divo_sim.arm_episode import STEP_LIMIT
 from divo_sim.collect import Recipe, collect
 from divo_sim.inprocess import play_episode
 from divo_sim.simulated_robot import SimulatedRobot
-from divo_train.config import ActorConfig, DiffusionConfig, FitConfig, NetworkConfig, OptimizerConfig, ValueConfig
+from divo_train.config import (
+    ActorConfig,
+    CloningConfig,
+    DiffusionConfig,
+    FitConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    ValueConfig,
+)
 from divo_train.fit import fit
 
 
@@ -31,7 +39,7 @@ def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
         value=dataclasses.replace(ValueConfig(), updates=200),
         diffusion=dataclasses.replace(DiffusionConfig(), updates=200),
         actor=dataclasses.replace(ActorConfig(), updates=200, width=32, cached_candidates=4, keep=2),
-        cloning_updates=200,
+        cloning=CloningConfig(updates=200),
     )
     run = fit(config, Console(quiet=True))
     created = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from divo_train.advantage import label_advantages, label_weights
 from divo_train.config import (
     ActorConfig,
     DiffusionConfig,
@@ -21,8 +22,9 @@ from divo_train.config import (
 from divo_train.data.training_set import training_set
 from divo_train.diffusion import draw_actions, load_denoiser
 from divo_train.improvement import filter_candidates
+from divo_train.methods import stages_of
 from divo_train.networks import OneStepActor
-from divo_train.stages import STAGES, label_advantages, label_weights
+from divo_train.replicas import Replicas
 from divo_train.training import train
 from divo_train.value_learning import load_critic
 
@@ -55,8 +57,9 @@ def run(stage, data, config, upstream, low_weight=None):
         labels = dataclasses.replace(config.labels, low_weight=low_weight)
         config = dataclasses.replace(config, labels=labels, out=f"{config.out}/low-{low_weight}")
     torch.manual_seed(0)
-    stage = next(each for each in STAGES if each.name == stage)
-    return train(stage.build(data, config, upstream), stage.updates(config), config, stage.name, lambda *_: None)
+    stage = next(each for each in stages_of(["divo"]) if each.name == stage)
+    learners = Replicas([stage.build(data, config, upstream)])
+    return train(learners, stage.updates(config), config, stage.name, lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def drawn(tensors, data, config):
 
 def test_labels_separate_good_modes_from_bad(data, config, critic, bandit):
     good = bandit.mode_of(data.actions.numpy()) % 2 == 0
-    weights = label_weights(data, config, critic).numpy()
+    weights = label_weights(data, config, {"value": critic}, "binary").numpy()
     assert set(np.unique(weights)) == {0.0, 1.0}
     # The rewards are 0, 1 and 2 without noise, so all that a label can get wrong is where the threshold cuts a mode.
     assert (weights == good).mean() > 0.97
@@ -125,7 +128,8 @@ def test_the_one_step_actor_lands_in_the_best_mode(data, config, critic, diffusi
     upstream = {"value": critic, "selector": critic, "diffusion": diffusion}
     tensors = run("actor", data, config, upstream)
     actor = OneStepActor(2, 2, config.actor.width, config.network.depth)
-    actor.load_state_dict({key.removeprefix("actor."): tensor for key, tensor in tensors.items()})
+    own = {key.removeprefix("actor."): tensor for key, tensor in tensors.items() if key.startswith("actor.")}
+    actor.load_state_dict(own)
     generator = torch.Generator().manual_seed(8)
     with torch.no_grad():
         actions = actor(torch.randn(DRAWS, 2, generator=generator), torch.randn(DRAWS, 2, generator=generator))

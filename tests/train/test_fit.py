@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 
 from divo_train.checkpoint import CheckpointError
 from divo_train.cli import main
-from divo_train.policies import load_networks
+from divo_train.trained import load_networks
 
 UPDATES = 120
 SETTINGS = (
     "--network.width", "16", "--actor.width", "16", "--optimizer.batch-size", "32", "--value.updates", str(UPDATES),
-    "--diffusion.updates", str(UPDATES), "--actor.updates", str(UPDATES), "--cloning-updates", str(UPDATES),
+    "--diffusion.updates", str(UPDATES), "--actor.updates", str(UPDATES), "--cloning.updates", str(UPDATES),
     "--actor.cached-candidates", "4", "--actor.keep", "2", "--checkpoint-every", "20", "--log-every", "10",
     "--workers", "1",
 )  # fmt: skip
@@ -97,7 +97,8 @@ def test_a_run_folder_holds_weights_settings_metrics_and_curves(unbroken):
     }  # fmt: skip
     assert any((unbroken / "tensorboard" / "value").iterdir())
     networks = load_networks(unbroken)
-    assert None not in (networks.denoiser, networks.actor, networks.q_networks, networks.value, networks.cloning)
+    assert None not in (networks.denoiser, networks.actor, networks.q_networks, networks.value)
+    assert "cloning" in networks.stages
     assert networks.config.network.width == 16
 
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from divo_train.averaging import averaged_copy, follow
 from divo_train.cloning import cloning_loss
 from divo_train.config import DiffusionConfig, FitConfig, NetworkConfig, SamplerConfig
 from divo_train.data.training_set import training_set
 from divo_train.diffusion import draw_actions, load_denoiser, positive_advantage_diffusion_loss, training_levels
 from divo_train.improvement import actor_loss, draw_candidates, filter_candidates
-from divo_train.networks import Denoiser, OneStepActor
-from divo_train.stages import STAGES
+from divo_train.methods import stages_of
+from divo_train.networks import Denoiser, OneStepActor, frozen_copy
+from divo_train.replicas import Replicas
 from divo_train.value_learning import load_critic, q_loss, value_loss
 
 OBSERVATION = torch.zeros(2, 2)
@@ -109,8 +109,9 @@ def test_the_target_is_the_nearest_to_its_own_among_the_best():
 def test_the_actor_loss_moves_the_actor_alone(bandit, tmp_path):
     config = FitConfig(out=str(tmp_path), network=NetworkConfig(8, 2))
     data = training_set(bandit.bandit_dataset(64), "cpu")
-    value = next(stage for stage in STAGES if stage.name == "value").build(data, config, {}).networks.state_dict()
-    diffusion = next(stage for stage in STAGES if stage.name == "diffusion").build(data, config, {"value": value})
+    stages = {stage.name: stage for stage in stages_of(["divo"])}
+    value = stages["value"].build(data, config, {}).networks.state_dict()
+    diffusion = stages["diffusion"].build(data, config, {"value": value})
     denoiser = load_denoiser(diffusion.networks.state_dict(), data, config)
     q_networks, v = load_critic(value, data, config)
     noise, actions, advantage = draw_candidates(data, config, denoiser, q_networks, v)
@@ -137,14 +138,41 @@ def test_many_candidates_of_one_observation_are_drawn_as_one_by_one():
     np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-6)
 
 
-def test_an_average_follows_its_network_by_the_rate():
-    network = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(network.weight, 0.0)
-    average = averaged_copy(network)
-    assert not average.weight.requires_grad
-    nn.init.constant_(network.weight, 1.0)
-    follow(average, network, 0.25)
-    assert float(average.weight) == 0.25
-    follow(average, network, 0.25)
-    assert float(average.weight) == 0.4375
-    assert network.weight.item() == 1.0
+class Following:
+    """A network and its running average."""
+
+    def __init__(self, start):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, start)
+        self.networks = nn.ModuleDict({"net": network, "net_average": frozen_copy(network)})
+        self.averages = {"net_average": ("net", 0.25)}
+        self.period = 1
+
+    def draw(self, step):
+        return {"x": torch.ones(1, 1)}
+
+    def loss(self, batch, step):
+        loss = self.networks["net"](batch["x"]).square().mean()
+        return loss, {"loss": loss}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_an_average_follows_its_network_by_the_rate(seeds):
+    replicas = Replicas([Following(0.0) for _ in range(seeds)])
+    network, average = replicas.tensors["net.weight"], replicas.tensors["net_average.weight"]
+    assert replicas.trainable == [network]
+    with torch.no_grad():
+        network += 1.0
+    replicas.follow()
+    assert average.flatten().tolist() == [0.25] * seeds
+    replicas.follow()
+    assert average.flatten().tolist() == [0.4375] * seeds
+    assert network.flatten().tolist() == [1.0] * seeds
+
+
+def test_the_gradient_of_one_seed_is_its_own():
+    replicas = Replicas([Following(1.0), Following(3.0)])
+    loss, metrics = replicas.loss(replicas.draw(1), 1)
+    loss.backward()
+    assert metrics["loss"].tolist() == [1.0, 9.0]
+    assert replicas.tensors["net.weight"].grad.flatten().tolist() == [2.0, 6.0]  # d(w^2)/dw

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from divo_train.checkpoint import CheckpointError, load_tensors, save_tensors
 from divo_train.config import ActorConfig, FitConfig, NetworkConfig, OptimizerConfig
 from divo_train.data.training_set import training_set
+from divo_train.methods import METHODS, stages_of
 from divo_train.metrics import MetricsLog, read_metrics
-from divo_train.stages import STAGES
+from divo_train.replicas import Replicas
 from divo_train.training import DivergedError, checkpoint_path, finished_tensors, learning_rate, train
 
 UPDATES = 25
@@ -27,15 +28,17 @@ class Dying:
     """A real learner that is killed at a step."""
 
     def __init__(self, learner, last_step):
-        self.networks, self._learner, self._last_step = learner.networks, learner, last_step
+        self.networks, self.averages, self._learner = learner.networks, learner.averages, learner
+        self.period = learner.period
+        self._last_step = last_step
 
-    def update(self, step):
+    def draw(self, step):
         if step == self._last_step:
             raise KilledError
-        return self._learner.update(step)
+        return self._learner.draw(step)
 
-    def after_step(self):
-        self._learner.after_step()
+    def loss(self, batch, step):
+        return self._learner.loss(batch, step)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +58,26 @@ def config(tmp_path):
     )
 
 
-def stage_named(name):
-    return next(stage for stage in STAGES if stage.name == name)
+STAGES = {stage.name: stage for stage in stages_of(tuple(METHODS))}
 
 
 def learner_of(name, data, config, seed=0):
     """Build a stage's learner on untrained upstream networks."""
     torch.manual_seed(99)
-    value = stage_named("value").build(data, config, {}).networks.state_dict()
-    diffusion = stage_named("diffusion").build(data, config, {"value": value}).networks.state_dict()
+    value = STAGES["value"].build(data, config, {}).networks.state_dict()
+    upstream = {"value": value, "selector": value}
+    upstream |= {
+        key: STAGES["diffusion"].build(data, config, upstream).networks.state_dict()
+        for key in STAGES
+        if key.startswith("diffusion")
+    }
     torch.manual_seed(seed)
-    return stage_named(name).build(data, config, {"value": value, "selector": value, "diffusion": diffusion})
+    return STAGES[name].build(data, config, upstream)
+
+
+def run(learner, config, name, report=None, updates=UPDATES):
+    """Train one learner."""
+    return train(Replicas([learner]), updates, config, name, report or ignore)
 
 
 def ignore(step, metrics):
@@ -84,17 +96,17 @@ def saved(config, folder):
     return dataclasses.replace(config, out=f"{config.out}-{folder}")
 
 
-@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+@pytest.mark.parametrize("name", STAGES)
 def test_a_killed_run_ends_in_the_same_state_as_an_unbroken_one(name, data, config):
     unbroken, broken = saved(config, "unbroken"), saved(config, "broken")
-    train(learner_of(name, data, config), UPDATES, unbroken, name, ignore)
+    run(learner_of(name, data, config), unbroken, name)
     with pytest.raises(KilledError):
-        train(Dying(learner_of(name, data, config), last_step=17), UPDATES, broken, name, ignore)
+        run(Dying(learner_of(name, data, config), last_step=17), broken, name)
     path = checkpoint_path(folder_of(broken), name)
     assert load_tensors(path)[1]["step"] == 10  # at most the last interval is lost
     assert finished_tensors(folder_of(broken), name, UPDATES) is None
     steps = []
-    train(learner_of(name, data, config, seed=5), UPDATES, broken, name, lambda step, _: steps.append(step))
+    run(learner_of(name, data, config, seed=5), broken, name, lambda step, _: steps.append(step))
     assert steps == [12, 16, 20, 24, 25]
     (got, metadata), (expected, _) = load_tensors(path), load_tensors(checkpoint_path(folder_of(unbroken), name))
     assert metadata == {"step": UPDATES, "updates": UPDATES}
@@ -106,15 +118,15 @@ def test_a_killed_run_ends_in_the_same_state_as_an_unbroken_one(name, data, conf
 
 def test_another_seed_gives_other_weights(data, config):
     other = dataclasses.replace(saved(config, "other"), seed=1)
-    first = train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
-    second = train(learner_of("cloning", data, other), UPDATES, other, "cloning", ignore)
+    first = run(learner_of("cloning", data, config), config, "cloning")
+    second = run(learner_of("cloning", data, other), other, "cloning")
     assert any(not torch.equal(first[key], second[key]) for key in first)
 
 
 def test_a_finished_stage_is_not_trained_again(data, config):
-    first = train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+    first = run(learner_of("cloning", data, config), config, "cloning")
     steps = []
-    again = train(learner_of("cloning", data, config, seed=5), UPDATES, config, "cloning", lambda s, _: steps.append(s))
+    again = run(learner_of("cloning", data, config, seed=5), config, "cloning", lambda s, _: steps.append(s))
     assert steps == []
     assert all(torch.equal(first[key], again[key]) for key in first)
 
@@ -122,8 +134,11 @@ def test_a_finished_stage_is_not_trained_again(data, config):
 class Diverging(Dying):
     """A real learner whose loss becomes NaN."""
 
-    def update(self, step):
-        loss, metrics = self._learner.update(step)
+    def draw(self, step):
+        return self._learner.draw(step)
+
+    def loss(self, batch, step):
+        loss, metrics = self._learner.loss(batch, step)
         broken = loss * (float("nan") if step >= self._last_step else 1.0)
         return broken, {**metrics, "cloning_loss": broken}
 
@@ -132,7 +147,7 @@ class Diverging(Dying):
 def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(log_every, data, config):
     config = dataclasses.replace(config, log_every=log_every)
     with pytest.raises(DivergedError, match=r"stage 'cloning', step (16|20)"):
-        train(Diverging(learner_of("cloning", data, config), last_step=15), UPDATES, config, "cloning", ignore)
+        run(Diverging(learner_of("cloning", data, config), last_step=15), config, "cloning")
     tensors, metadata = load_tensors(checkpoint_path(folder_of(config), "cloning"))
     assert metadata["step"] == 10
     assert all(tensor.isfinite().all() for tensor in tensors.values())
@@ -147,18 +162,18 @@ def test_the_step_size_falls_along_a_cosine_from_the_full_rate_to_its_fraction()
 
 
 def test_a_damaged_checkpoint_is_named(data, config):
-    train(learner_of("cloning", data, config), 10, config, "cloning", ignore)
+    run(learner_of("cloning", data, config), config, "cloning", updates=10)
     path = checkpoint_path(folder_of(config), "cloning")
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(CheckpointError, match=r"cloning\.safetensors[\s\S]*Delete the file"):
-        train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+        run(learner_of("cloning", data, config), config, "cloning")
 
 
 def test_a_checkpoint_of_other_networks_is_refused(data, config):
-    train(learner_of("cloning", data, config), 10, config, "cloning", ignore)
+    run(learner_of("cloning", data, config), config, "cloning", updates=10)
     wider = dataclasses.replace(config, network=NetworkConfig(width=16, depth=2))
     with pytest.raises(CheckpointError, match="other network settings"):
-        train(learner_of("cloning", data, wider), UPDATES, wider, "cloning", ignore)
+        run(learner_of("cloning", data, wider), wider, "cloning")
 
 
 def test_a_foreign_tensor_file_is_refused(data, config):
@@ -166,7 +181,7 @@ def test_a_foreign_tensor_file_is_refused(data, config):
     path.parent.mkdir(parents=True)
     save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(CheckpointError):
-        train(learner_of("cloning", data, config), UPDATES, config, "cloning", ignore)
+        run(learner_of("cloning", data, config), config, "cloning")
 
 
 def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):

@@ -1,36 +1,21 @@
 """Serialised messages to objects with the fields of their ROS type.
 
-An importer decodes few of the messages that it reads, so that reading a header's stamp must not decode the rest.
-Layout: OMG Common Data Representation 1, little- or big-endian, aligned behind its four bytes of encapsulation.
+What every ROS 2 has is known; what a bag defines is learned from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import unpack_from
 from typing import Any
 
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from divo_runtime.recording.history import Decode as Decode
 from divo_train.data.bags.parts import BagError, BagTopic
 
-NS_PER_S = 1_000_000_000
 HEADER = "std_msgs/msg/Header"
-SHORTEST = 12
-"""Bytes of encapsulation and stamp."""
-
-Decode = Callable[[bytes], Any]
-"""Serialised message -> message, or None if it cannot be decoded."""
-
-
-def header_stamp_ns(raw: bytes) -> int:
-    """Return the stamp of a serialised message that begins with a header [ns]; 0 if it is too short to have one."""
-    if len(raw) < SHORTEST:
-        return 0
-    sec, nanosec = unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    return int(sec) * NS_PER_S + int(nanosec)
 
 
 class CountingDecoder:

@@ -10,8 +10,8 @@ import numpy as np
 
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement, Observation
+from divo_runtime.recording.history import History
 from divo_train.data.bags.episodes import NEVER, EpisodeBuilder
-from divo_train.data.bags.history import History
 
 GridKind = Literal["cycles", "commands", "regular"]
 NO_COMMAND = "no command in the period"

@@ -12,8 +12,9 @@ from statistics import median
 import h5py
 import numpy as np
 
+from divo_runtime.recording.history import header_stamp_ns
 from divo_train.data.bags.bag import Bag, bag_files, open_bag
-from divo_train.data.bags.decoding import MessageTypes, header_stamp_ns
+from divo_train.data.bags.decoding import MessageTypes
 from divo_train.data.bags.episodes import Episode, EpisodeRules
 from divo_train.data.bags.grids import GridKind
 from divo_train.data.bags.labels import load_function

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from divo_runtime.contract import Contract
+from divo_runtime.topic_names import TopicNames as TopicNames
 from divo_train.data.bags.parts import BagError, BagTopic
 
 CYCLE_TYPE = "divo_controller/msg/Cycle"
@@ -14,23 +15,6 @@ CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 MARK_TYPES = ("std_msgs/msg/Bool", "std_msgs/msg/String", "std_msgs/msg/Empty")
 NUMBER_TYPES = ("std_msgs/msg/Float64", "std_msgs/msg/Float32")
 FLAG_TYPES = ("std_msgs/msg/Bool",)
-
-
-@dataclass(frozen=True, slots=True)
-class TopicNames:
-    """How the contract's relative topics are called in the bag."""
-
-    namespace: str = ""
-    remaps: Mapping[str, str] = field(default_factory=dict)
-    """Name in the contract -> name in the bag."""
-
-    def absolute(self, name: str) -> str:
-        """Return the name in the bag."""
-        name = self.remaps.get(name, name)
-        if name.startswith("/"):
-            return name
-        parts = [part for part in (self.namespace.strip("/"), name) if part]
-        return "/" + "/".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from divo_runtime.commands import command_reader
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement, Observation, ObservationBuilder
-from divo_train.data.bags.commands import command_reader
-from divo_train.data.bags.decoding import Decode, MessageTypes, header_stamp_ns
+from divo_runtime.recording.history import History, header_stamp_ns
+from divo_train.data.bags.decoding import Decode, MessageTypes
 from divo_train.data.bags.episodes import Episode, EpisodeBuilder, EpisodeRules
 from divo_train.data.bags.grids import CommandGrid, CycleGrid, Grid, GridKind, RegularGrid
-from divo_train.data.bags.history import History
 from divo_train.data.bags.marks import Mark, mark_reader
 from divo_train.data.bags.parts import BagTopic, RawMessage
 from divo_train.data.bags.roles import Roles

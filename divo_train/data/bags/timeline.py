@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from statistics import median
 
-from divo_train.data.bags.decoding import NS_PER_S, header_stamp_ns
+from divo_runtime.recording.history import NS_PER_S, header_stamp_ns
 from divo_train.data.bags.parts import BagError, RawMessage
 
 FOREIGN_NS = 10 * NS_PER_S

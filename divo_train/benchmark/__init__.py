@@ -1,0 +1,1 @@
+"""Tasks x datasets x methods x seeds, from one file to tables with intervals."""

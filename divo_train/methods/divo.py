@@ -1,0 +1,109 @@
+"""DIVO, with its binary weight and with the three weights that isolate what the paper adds.
+
+    value ----> labels --+--> diffusion --+
+                         +----------------+--> actor
+    selector -----------------------------+
+
+The critic that labels (value) and the critic that selects (selector) are trained apart, so that the selection does not
+repeat the errors of the labels.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor
+
+from divo_train.advantage import Weighting, label_weights
+from divo_train.config import FitConfig
+from divo_train.data.training_set import TrainingSet
+from divo_train.diffusion import DiffusionLearner, draw_actions, load_denoiser
+from divo_train.improvement import ActorLearner
+from divo_train.learner import Learner
+from divo_train.methods.method import Method, Proposer
+from divo_train.stage import Stage, Upstream
+from divo_train.trained import TrainedNetworks
+from divo_train.value_learning import ValueLearner, aggregate, load_critic
+
+
+def critic_stage(name: str) -> Stage:
+    """Return a stage that trains a critic by implicit Q-learning."""
+    return Stage(
+        name,
+        "value_loss",
+        lambda config: config.value.updates,
+        lambda data, config, _: ValueLearner(data, config, name),
+        learning_rate=lambda config: config.value.learning_rate,
+    )
+
+
+VALUE, SELECTOR = critic_stage("value"), critic_stage("selector")
+
+
+def diffusion_stage(name: str, weighting: Weighting) -> Stage:
+    """Return a stage that trains a denoiser of the logged actions, weighted by their advantage."""
+
+    def build(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
+        return DiffusionLearner(data, config, name, label_weights(data, config, upstream, weighting))
+
+    needs = () if weighting == "one" else (VALUE,)
+    return Stage(name, "diffusion_loss", lambda config: config.diffusion.updates, build, needs)
+
+
+def actor_stage(name: str, diffusion: Stage, weighting: Weighting) -> Stage:
+    """Return a stage that distils a one-step actor from the denoiser's filtered candidates."""
+
+    def build(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
+        weights = label_weights(data, config, upstream, weighting)
+        denoiser = load_denoiser(upstream[diffusion.name], data, config)
+        return ActorLearner(data, config, name, weights, denoiser, *load_critic(upstream["selector"], data, config))
+
+    needs = (diffusion, SELECTOR, *diffusion.needs)
+    return Stage(name, "actor_regression", lambda config: config.actor.updates, build, needs)
+
+
+def sampler_policy(networks: TrainedNetworks, stage: str, candidates: int, scored: bool = True) -> Proposer:
+    """Return the few-step sampler of a diffusion stage; the critic chooses, unless it is not to be `scored`."""
+    denoiser, sampler = networks.load_denoiser(stage), networks.config.sampler
+
+    def propose(observation: Tensor, noise: Tensor) -> Tensor:
+        return draw_actions(denoiser, observation, noise, sampler)
+
+    return Proposer(propose, candidates, selector_score(networks) if scored else None)
+
+
+def actor_policy(networks: TrainedNetworks, stage: str) -> Proposer:
+    """Return the one-step actor, as deployed."""
+    return Proposer(networks.load_actor(stage), networks.config.actor.candidates, selector_score(networks))
+
+
+def selector_score(networks: TrainedNetworks) -> partial[Tensor]:
+    """Return the selecting critic's value of candidates."""
+    return partial(_score, networks)
+
+
+def _score(networks: TrainedNetworks, observation: Tensor, candidates: Tensor) -> Tensor:
+    q_networks = networks.q_networks or networks.load_q_networks("selector")
+    q = q_networks(observation.expand(len(candidates), -1), candidates)
+    return aggregate(q, networks.config.value.aggregate)
+
+
+def divo_method(title: str, suffix: str, weighting: Weighting) -> Method:
+    """Return DIVO with one of the weights; everything else is the same."""
+    diffusion = diffusion_stage(f"diffusion{suffix}", weighting)
+    actor = actor_stage(f"actor{suffix}", diffusion, weighting)
+    sampler_name, actor_name = (f"divo{suffix}", f"divo{suffix}_actor") if suffix else ("sampler", "actor")
+    return Method(
+        title,
+        (diffusion, SELECTOR, actor),
+        {
+            sampler_name: lambda networks: sampler_policy(networks, diffusion.name, networks.config.sampler.candidates),
+            actor_name: lambda networks: actor_policy(networks, actor.name),
+        },
+    )
+
+
+DIVO = divo_method("DIVO", "", "binary")
+DIVO_W1 = divo_method("DIVO, weight 1", "_w1", "one")
+DIVO_EXP = divo_method("DIVO, exponential weight", "_exp", "exponential")
+DIVO_SOFT = divo_method("DIVO, soft weight", "_soft", "soft")
