@@ -75,15 +75,21 @@ class InferenceCommand:
 def cases_of(trained: Trained, quick: bool, compiled: bool) -> list[Case]:
     """Return what is timed: the actor alone and with a critic, the sampler at all steps and numbers of candidates."""
     deployed = trained.networks.config.actor.candidates
-    cases = [Case("actor", 1, critic=False)]
-    cases += [Case("actor", n, compiled=compiled and n == deployed) for n in sorted({*CANDIDATES, deployed})]
+    cases = [Case("actor", 1, critic=False, compiled=compiled and deployed == 1)]
+    cases += [Case("actor", n, compiled=compiled and n == deployed) for n in CANDIDATES]
     for steps in STEPS:
         for n in sorted({*CANDIDATES, trained.networks.config.sampler.candidates}):
             cases.append(Case("sampler", n, steps, compiled=compiled and steps == STEPS[-1]))
     if quick:
-        wanted = {"actor_alone", f"actor_n{deployed}"}
+        wanted = {"actor_alone", deployed_actor(trained)}
         return [case for case in cases if case.name in wanted or case.steps == STEPS[-1]]
     return cases
+
+
+def deployed_actor(trained: Trained) -> str:
+    """Return the case that is the actor of a bundle: a single answer goes without the critic."""
+    candidates = trained.networks.config.actor.candidates
+    return "actor_alone" if candidates == 1 else f"actor_n{candidates}"
 
 
 def measure_case(trained: Trained, case: Case, observation: np.ndarray, calls: int) -> CaseResult:
@@ -147,7 +153,7 @@ def _run(command: InferenceCommand, console: Console) -> None:
     write_json(command.out, machine, results, process)
     console.print(f"Written: {command.out}")
     if command.record:
-        deployed = f"actor_n{trained.networks.config.actor.candidates}"
+        deployed = deployed_actor(trained)
         plot_results(DOCS / "inference.png", results)
         figures.record_all(figures_of(results, process, deployed), SCRIPT)
         write_page(DOCS / "inference.md", results)

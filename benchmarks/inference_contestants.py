@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.inference_floor import list_products
 from divo_export.graphs import Trained
-from divo_export.layers import PLAIN, FirstLayer, RobotUnits, Shares, constant
 from divo_export.onnx_from_torch import onnx_from_torch
-from divo_export.views import ActorView, SamplerView
+from divo_export.views import ActorView, SamplerView, SingleActorView
 from divo_runtime.backends import available_kinds, open_backend
 from divo_runtime.observation import FloatArray
 from divo_train.policies import torch_policy
@@ -46,28 +45,11 @@ class Case:
         return f"{self.kind}_n{self.candidates}" + (f"_k{self.steps}" if self.kind == "sampler" else "")
 
 
-class ActorAlone(nn.Module):
-    """The actor's network without the critic: what one evaluation costs."""
-
-    def __init__(self, trained: Trained) -> None:
-        super().__init__()
-        contract, actor = trained.networks.contract, trained.actor
-        first = FirstLayer(actor.observation_in.weight.detach().T, actor.observation_in.bias.detach())
-        self.shares = Shares(trained.networks.normalizer, [first])
-        self.trunk, self.noise_weight = actor.trunk, constant(actor.noise_in.weight.T)
-        self.robot_units = RobotUnits(contract, PLAIN)
-
-    def forward(self, observation: Tensor, noise: Tensor) -> Tensor:
-        """(1, obs_dim) in contract units, (1, act_dim) standard normal -> (1, act_dim) in robot units."""
-        (share,) = self.shares(observation)
-        return self.robot_units(torch.tanh(self.trunk(torch.addmm(share, noise, self.noise_weight))))
-
-
 def view_of(trained: Trained, case: Case) -> nn.Module:
     """Return the module that is exported."""
     networks = trained.networks
     if not case.critic:
-        return ActorAlone(trained).eval()
+        return SingleActorView(networks.contract, networks.normalizer, trained.actor).eval()
     if case.kind == "actor":
         return ActorView(networks.contract, networks.normalizer, trained.actor, trained.q_networks).eval()
     config = dataclasses.replace(networks.config.sampler, steps=case.steps)

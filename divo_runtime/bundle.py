@@ -19,6 +19,7 @@ from divo_runtime.interfaces import Backend
 from divo_runtime.manifest import Manifest, read_manifest
 from divo_runtime.observation import FloatArray
 from divo_runtime.policy import NetworkPolicy
+from divo_runtime.ports import CRITIC
 from divo_runtime.verification import find_manifest, verify_bundle
 
 
@@ -46,7 +47,7 @@ class Bundle:
         return np.array(self.manifest.x_divo.statistics.observation.mean, dtype=np.float32)
 
     def open_policy(self, name: str, backend: str = "onnxruntime", threads: int = 1) -> NetworkPolicy:
-        """Open a policy.
+        """Open a policy; one that does not value its action has the critic do so, if the contract guards the value.
 
         Args:
             name: One of `manifest.x_divo.policies`, such as `actor` or `sampler_k2`.
@@ -58,7 +59,11 @@ class Bundle:
             BackendError: If the engine is missing or cannot open the network.
         """
         self._require("policy", name, self.manifest.x_divo.policies)
-        return NetworkPolicy(self.open_network(name, backend, threads), self.contract)
+        network, critic = self.open_network(name, backend, threads), None
+        guarded = self.contract.safety.value_guard.reaction != "ignore"
+        if guarded and not self.manifest.x_divo.policies[name].valued and CRITIC in self.manifest.x_divo.networks:
+            critic = self.open_network(CRITIC, backend, threads)
+        return NetworkPolicy(network, self.contract, critic)
 
     def open_network(self, name: str, backend: str = "onnxruntime", threads: int = 1) -> Backend:
         """Open a network as it is, for example `critic`.

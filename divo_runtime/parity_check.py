@@ -24,6 +24,10 @@ ELSEWHERE = (
 )
 
 
+NO_VALUE = np.zeros(1, np.float32)
+"""Stands for the value of a single candidate that is not valued, in the reference as well."""
+
+
 def run_policy(network: Backend, sample: ParitySample) -> Answers:
     """Ask a policy's network about every observation of a sample, one by one as a controller does."""
     rows, width = next(spec.shape for spec in network.inputs if spec.name == "noise")
@@ -31,7 +35,7 @@ def run_policy(network: Backend, sample: ParitySample) -> Answers:
     action, value = np.empty((len(noise), width), np.float32), np.empty((len(noise), rows), np.float32)
     for index, observation in enumerate(sample.observations):
         outputs = network.run({"observation": observation[np.newaxis], "noise": noise[index]})
-        action[index], value[index] = outputs["action"][0], outputs["value"]
+        action[index], value[index] = outputs["action"][0], outputs.get("value", NO_VALUE)
     return Answers(action, value)
 
 

@@ -16,16 +16,18 @@ class NetworkPolicy:
 
     Args:
         backend: Network with inputs `observation` (1, obs_dim) and `noise` (N, act_dim), outputs `action` (1, act_dim)
-            in robot units and `value` (N,), the critic's value of each candidate.
+            in robot units and, if it is valued, `value` (N,), the critic's value of each candidate.
         contract: The robot task.
+        critic: Values the action of a network that does not; None leaves the value unknown.
 
     Raises:
         BackendError: If the network's tensors are others.
     """
 
-    def __init__(self, backend: Backend, contract: Contract) -> None:
+    def __init__(self, backend: Backend, contract: Contract, critic: Backend | None = None) -> None:
         candidates = next((spec.shape[0] for spec in backend.inputs if spec.name == "noise" and spec.shape), 1)
-        ports = network_ports(contract, "actor", candidates)
+        self._valued = any(spec.name == "value" for spec in backend.outputs)
+        ports = network_ports(contract, "actor", candidates, self._valued or candidates > 1)
         inputs, outputs = (tuple(port.spec for port in side) for side in ports)
         if set(backend.inputs) != set(inputs) or set(backend.outputs) != set(outputs):
             raise BackendError(
@@ -34,7 +36,7 @@ class NetworkPolicy:
                 expected=", ".join(map(str, (*inputs, *outputs))),
                 fix="Export the bundle again from the run that was trained with this contract.",
             )
-        self._backend = backend
+        self._backend, self._critic = backend, critic
         self._noise_shape = (candidates, contract.action_size)
 
     @property
@@ -50,14 +52,20 @@ class NetworkPolicy:
             noise: `noise_shape` float32, standard normal.
 
         Returns:
-            The action of the candidate with the highest value, and that value; whether they are finite is not checked
-            here but in the controller.
+            The action of the candidate with the highest value, and that value, NaN if nobody knows it; whether they are
+            finite is not checked here but in the controller.
 
         Raises:
             BackendError: If a shape or type is wrong, or the network fails.
         """
         outputs = self._backend.run({"observation": observation[np.newaxis], "noise": noise})
-        return PolicyAction(outputs["action"][0], float(outputs["value"].max()))
+        action = outputs["action"]
+        if self._valued:
+            return PolicyAction(action[0], float(outputs["value"].max()))
+        if self._critic is None:
+            return PolicyAction(action[0], float("nan"))
+        judged = self._critic.run({"observation": observation[np.newaxis], "action": action})
+        return PolicyAction(action[0], float(judged["q"].mean()))
 
     def close(self) -> None:
         """Close the network."""

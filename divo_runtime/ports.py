@@ -26,8 +26,9 @@ ACTION_KINDS: dict[ActionKind, str] = {
     "joint_position": "target/joint/position",
     "joint_velocity": "target/joint/velocity",
     "twist": "target/body/twist",
+    "dimensionless": "target/dimensionless",
 }
-"""LEAPP's words for the action; it has none for a whole twist, so the last is ours."""
+"""LEAPP's words for the action; it has none for a whole twist or a number without unit, so the last two are ours."""
 
 NOISE_KIND = "input/noise"
 """Ours: standard normal numbers, fresh for every call. LEAPP has no word for them."""
@@ -70,7 +71,9 @@ class Port(Record, frozen=True, kw_only=True, omit_defaults=True):
         return TensorSpec(self.name, self.shape, self.dtype)
 
 
-def network_ports(contract: Contract, role: Role, rows: int) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+def network_ports(
+    contract: Contract, role: Role, rows: int, valued: bool = True
+) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     """Return inputs and outputs of a network.
 
     Args:
@@ -78,6 +81,7 @@ def network_ports(contract: Contract, role: Role, rows: int) -> tuple[tuple[Port
         role: `actor` and `sampler`: observation (1, obs_dim) and noise (rows, act_dim) to action (1, act_dim) in robot
             units and value (rows,); `critic`: observation and action to q (rows,) and v (1,).
         rows: Candidates of a policy, or members of the critic's ensemble, >= 1.
+        valued: Whether a policy has the output `value`.
     """
     names = contract.action.names
     observation = _port("observation", (1, contract.observation_size), "state/observation", contract.element_names)
@@ -85,7 +89,7 @@ def network_ports(contract: Contract, role: Role, rows: int) -> tuple[tuple[Port
     if role == "critic":
         return (observation, action), (_port("q", (rows,)), _port("v", (1,)))
     noise = _port("noise", (rows, len(names)), NOISE_KIND)
-    return (observation, noise), (action, _port("value", (rows,)))
+    return (observation, noise), (action, _port("value", (rows,))) if valued else (action,)
 
 
 def leapp_ports(contract: Contract, candidates: int) -> tuple[tuple[Port, ...], tuple[Port, ...]]:

@@ -96,7 +96,7 @@ def _wanted(manifest: Manifest, name: str, model: Model) -> tuple[tuple[Port, ..
         members = next((port.shape[0] for port in model.outputs if port.name == "q" and port.shape), 1)
         return network_ports(manifest.contract, "critic", members)
     chosen = manifest.x_divo.policies[name]
-    return network_ports(manifest.contract, chosen.kind, chosen.candidates)
+    return network_ports(manifest.contract, chosen.kind, chosen.candidates, chosen.valued)
 
 
 def _verify_model(

@@ -123,8 +123,9 @@ class ActorConfig:
     """Best candidates that may become a target; the one nearest to the sampler's own answer is taken."""
     q_weight: float = 0.05
     """Weight of the -Q / mean |Q| term beside the regression; a little sharpens the aim, more leaves the data."""
-    candidates: int = 4
-    """Actions per observation when deployed; above 1 the critic picks."""
+    candidates: int = 1
+    """Actions per observation when deployed; above 1 the critic picks. The actor was trained on its choices already,
+    and picking once more among its answers loses more than it gains (docs/algorithm.md)."""
 
 
 @dataclass(frozen=True)

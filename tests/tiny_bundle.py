@@ -16,9 +16,8 @@ from divo_runtime.manifest import (
     PolicySettings,
     Provenance,
     Statistics,
-    compose_manifest,
-    write_manifest,
 )
+from divo_runtime.manifest_writing import compose_manifest, write_manifest
 from divo_runtime.parity_check import check_networks, critic_actions
 from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
 from divo_runtime.parity_sample import SAMPLE_FILE, ParitySample, Reference, draw_noise, write_sample

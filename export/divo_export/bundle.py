@@ -24,7 +24,8 @@ from divo_export.provenance import git_commit
 from divo_export.reference import sample_observations, torch_sample
 from divo_runtime.bundle import Bundle, load_bundle
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import Moments, PolicySettings, Provenance, Statistics, compose_manifest, write_manifest
+from divo_runtime.manifest import Moments, PolicySettings, Provenance, Statistics
+from divo_runtime.manifest_writing import compose_manifest, write_manifest
 from divo_runtime.observation import FloatArray
 from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
 from divo_runtime.parity_sample import SAMPLE_FILE, write_sample

@@ -20,6 +20,7 @@ from divo_runtime.errors import DatasetError
 from divo_runtime.fields import JointArray
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy
+from divo_runtime.ports import CRITIC
 from divo_train.data.dataset import Dataset
 
 HELD_OUT = 0.2
@@ -57,9 +58,10 @@ def calibrate_folder(folder: Path, contract: Contract, names: Mapping[str, objec
     rows = held_out_episodes(dataset)
     observations = dataset.observations[dataset.rows[rows]]
     some = observations[np.random.default_rng(0).permutation(len(observations))[:VALUED]]
-    for name in names:
-        with closing(open_backend(folder / f"{name}.onnx", "onnxruntime")) as network:
-            values += chosen_values(NetworkPolicy(network, contract), some)
+    with closing(open_backend(folder / f"{CRITIC}.onnx", "onnxruntime")) as critic:
+        for name in names:
+            with closing(open_backend(folder / f"{name}.onnx", "onnxruntime")) as network:
+                values += chosen_values(NetworkPolicy(network, contract, critic), some)
     return Calibration(
         novelty=fit_novelty(
             dataset.observations[dataset.rows[~rows]].astype(np.float64), observations.astype(np.float64)

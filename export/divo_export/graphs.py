@@ -16,7 +16,7 @@ from torch import nn
 from divo_export.leapp_policy import write_leapp_policy
 from divo_export.onnx_from_torch import onnx_from_torch
 from divo_export.precision import lower_precision
-from divo_export.views import ActorView, CriticView, SamplerView
+from divo_export.views import ActorView, CriticView, SamplerView, SingleActorView
 from divo_runtime.contract import Contract
 from divo_runtime.manifest import PolicySettings, Precision
 from divo_runtime.observation import FloatArray
@@ -92,7 +92,9 @@ def policy_settings(
         precisions: Precisions p for which there is an `actor_<p>` and a `sampler_<p>` too.
     """
     config, spread = trained.networks.config, float(trained.denoiser.sigma_data)
-    chosen = {"actor": PolicySettings(kind="actor", candidates=candidates or config.actor.candidates, steps=1)}
+    actions = candidates or config.actor.candidates
+    # A single answer of the actor needs no critic, which would cost more time than the actor itself.
+    chosen = {"actor": PolicySettings(kind="actor", candidates=actions, steps=1, valued=actions > 1)}
     counts = {"sampler": steps or config.sampler.steps} | {f"sampler_k{count}": count for count in more_steps}
     for name, count in counts.items():
         chosen[name] = PolicySettings(
@@ -126,13 +128,16 @@ def policy_view(trained: Trained, settings: PolicySettings) -> View:
     """Return the deployed form of a policy."""
     contract, normalizer = trained.networks.contract, trained.networks.normalizer
     module: nn.Module
-    if settings.kind == "actor":
+    if settings.kind == "actor" and not settings.valued:
+        module = SingleActorView(contract, normalizer, trained.actor)
+    elif settings.kind == "actor":
         module = ActorView(contract, normalizer, trained.actor, trained.q_networks)
     else:
         config = sampler_config(trained.networks, settings.steps)
         module = SamplerView(contract, normalizer, trained.denoiser, trained.q_networks, config)
     noise = torch.zeros(settings.candidates, contract.action_size)
-    return View(module, {"observation": torch.zeros(1, contract.observation_size), "noise": noise}, ("action", "value"))
+    inputs = {"observation": torch.zeros(1, contract.observation_size), "noise": noise}
+    return View(module, inputs, ("action", "value") if settings.valued else ("action",))
 
 
 def critic_view(trained: Trained) -> View:

@@ -57,7 +57,7 @@ def torch_reference(networks: TrainedNetworks, settings: PolicySettings, sample:
     for observed, drawn in zip(observations.split(BATCH), noise.split(BATCH), strict=True):
         proposed = _propose(networks, settings, observed, drawn)
         repeated = observed.repeat_interleave(settings.candidates, dim=0)
-        q = networks.q_networks(repeated, proposed.flatten(0, 1)).mean(dim=0)
+        q = networks.q_networks(repeated, proposed.flatten(0, 1)).mean(dim=0) * settings.valued
         candidates.append(networks.robot_units(proposed).numpy())
         values.append(q.reshape(proposed.shape[:2]).numpy())
     every, value = np.concatenate(candidates), np.concatenate(values)

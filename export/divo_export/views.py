@@ -87,6 +87,22 @@ class ActorView(nn.Module):
         return self.best_of(critic_share, candidates)
 
 
+class SingleActorView(nn.Module):
+    """One-step actor with one answer, which no critic values: what one evaluation costs."""
+
+    def __init__(self, contract: Contract, normalizer: Normalizer, actor: OneStepActor) -> None:
+        super().__init__()
+        first = FirstLayer(actor.observation_in.weight.detach().T, actor.observation_in.bias.detach())
+        self.shares = Shares(normalizer, [first])
+        self.trunk, self.noise_weight = actor.trunk, constant(actor.noise_in.weight.T)
+        self.robot_units = RobotUnits(contract, PLAIN)
+
+    def forward(self, observation: Tensor, noise: Tensor) -> Tensor:
+        """(1, obs_dim) in contract units, (1, act_dim) standard normal -> (1, act_dim) in robot units."""
+        (share,) = self.shares(observation)
+        return self.robot_units(torch.tanh(self.trunk(torch.addmm(share, noise, self.noise_weight))))
+
+
 class CriticView(nn.Module):
     """Q and V in robot units, for the value gate."""
 

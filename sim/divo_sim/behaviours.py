@@ -52,7 +52,7 @@ class Style:
     """Range of the factor on the way-points' distance from the post, one draw per episode."""
 
 
-CLEAN = Style(speed_m_s=(0.36, 0.42), noise_rad_s=0.05)
+CLEAN = Style(speed_m_s=(0.36, 0.42), noise_rad_s=0.12, noise_memory=0.7)
 SLOPPY = Style(speed_m_s=(0.18, 0.32), noise_rad_s=0.30, noise_memory=0.5, margin=(0.15, 0.60))
 DIRECT = Style(speed_m_s=(0.25, 0.50), noise_rad_s=0.15, noise_memory=0.5)
 

@@ -10,7 +10,8 @@ from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError, ContractError
 from divo_runtime.guards import Guard, open_guard
 from divo_runtime.limits import Safety, Watch
-from divo_runtime.manifest import read_manifest, write_manifest
+from divo_runtime.manifest import read_manifest
+from divo_runtime.manifest_writing import write_manifest
 from divo_runtime.schema import convert
 
 SHARES = (0.0, 0.001, 0.01, 0.5, 0.99, 0.999, 1.0)

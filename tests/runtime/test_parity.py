@@ -6,7 +6,8 @@ import pytest
 
 from divo_runtime.bundle import load_bundle
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import file_hash, read_manifest, write_manifest
+from divo_runtime.manifest import file_hash, read_manifest
+from divo_runtime.manifest_writing import write_manifest
 from divo_runtime.parity import Answers, ParityError, compare_critic, compare_policy, require_parity
 from divo_runtime.parity_check import check_bundle
 from divo_runtime.parity_sample import ParitySample, Reference, draw_actions, draw_noise, read_sample, write_sample

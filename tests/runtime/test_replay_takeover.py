@@ -19,7 +19,8 @@ from divo_runtime.calibration import Calibration, Novelty, Quantiles
 from divo_runtime.controller import Controller, Mode
 from divo_runtime.guards import open_guard
 from divo_runtime.limits import Watch
-from divo_runtime.manifest import read_manifest, write_manifest
+from divo_runtime.manifest import read_manifest
+from divo_runtime.manifest_writing import write_manifest
 from divo_runtime.recording.identity import describe_bundle
 from divo_runtime.recording.reader import RecordingReader
 from divo_runtime.replay import NamedPolicies
