@@ -13,11 +13,14 @@ import tyro
 
 from divo_runtime.bench import latency_table, measure_policy
 from divo_runtime.bundle import load_bundle
+from divo_runtime.doctor.examination import examine
+from divo_runtime.doctor.report import render_page, render_text
 from divo_runtime.errors import DivoError, ReplayDifferenceError
 from divo_runtime.overview import describe_bundle, parity_table
 from divo_runtime.parity import ParityError
 from divo_runtime.parity_check import check_bundle
 from divo_runtime.replay_report import replay_file
+from divo_runtime.topic_names import TopicNames
 
 USAGE_ERROR = 2
 DIFFERS = 1
@@ -103,6 +106,47 @@ class Replay:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Compare a recording with what a bundle was trained on and would do, and say what looks wrong.
+
+    Exit code 0: nothing; 1: findings; 2: it cannot be examined. docs/doctor.md explains the report.
+    """
+
+    bundle: tyro.conf.Positional[Path]
+    """Folder that the export wrote."""
+    bag: tyro.conf.Positional[Path]
+    """rosbag2 folder, or .mcap or .db3 file: of the controller, of `ros2 bag record`, of the simulator."""
+    policy: str = ""
+    """Policy to compare with the commands; by default the one that the bag's controller ran, else `actor`."""
+    namespace: str = ""
+    """Namespace of the contract's topics in the bag, such as left_arm."""
+    remap: tuple[str, ...] = ()
+    """Other topic names in the bag, as name:=name_there."""
+    periods: int = 20_000
+    """Control periods to look at, from the begin of the bag."""
+    seed: int = 0
+    """Seed of the policy's noise, where the bag does not hold it."""
+    html: Path | None = None
+    """Write the report to this file too, as a page."""
+
+    def run(self) -> str:
+        """Return the text to show; with findings, show it and end with exit code 1."""
+        if bad := [text for text in self.remap if text.count(":=") != 1 or not all(text.split(":="))]:
+            raise DivoError("A remap cannot be read.", got=", ".join(bad), expected="name:=name_there")
+        if self.periods < 1:
+            raise DivoError("There is nothing to look at.", got=f"--periods {self.periods}", expected="at least 1")
+        names = TopicNames(self.namespace, dict(pair.split(":=") for pair in self.remap))
+        with load_bundle(self.bundle) as bundle:
+            found = examine(bundle, self.bag, names, self.policy, self.periods, self.seed)
+        if self.html:
+            self.html.write_text(render_page(found), encoding="utf-8")
+        if found.findings:
+            sys.stdout.write(render_text(found) + "\n")
+            raise SystemExit(DIFFERS)
+        return render_text(found)
+
+
 def _count(cycles: int) -> None:
     """Show a person how far a replay is."""
     if cycles % 200 == 0:
@@ -114,12 +158,13 @@ Command = (
     | Annotated[Check, tyro.conf.subcommand(name="check")]
     | Annotated[Bench, tyro.conf.subcommand(name="bench")]
     | Annotated[Replay, tyro.conf.subcommand(name="replay")]
+    | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
 )
 
 
 def main() -> None:
     """Run the command line; a mistake of the user ends with its explanation and exit code 2."""
-    command: Inspect | Check | Bench | Replay = tyro.cli(
+    command: Inspect | Check | Bench | Replay | Doctor = tyro.cli(
         Command, prog="divo-runtime", description="Look at bundles, check and time them, compute recordings again."
     )
     try:

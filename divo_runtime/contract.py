@@ -17,7 +17,7 @@ from divo_runtime.limits import Limit, Positive, Safety
 from divo_runtime.schema import Record, read_yaml
 
 Unit = Literal["rad", "rad/s", "rad/s^2", "m", "m/s", "m/s^2", "N", "N*m", "1"]
-ActionKind = Literal["joint_position", "joint_velocity", "twist"]
+ActionKind = Literal["joint_position", "joint_velocity", "twist", "dimensionless"]
 CommandType = Literal[
     "std_msgs/msg/Float64MultiArray",
     "trajectory_msgs/msg/JointTrajectory",
@@ -28,6 +28,7 @@ ACTION_UNITS: dict[ActionKind, tuple[Unit, ...]] = {
     "joint_position": ("rad", "m"),
     "joint_velocity": ("rad/s", "m/s"),
     "twist": ("m/s",),
+    "dimensionless": ("1",),  # what a gymnasium environment takes, of no robot in particular
 }
 TWIST_NAMES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 
@@ -126,6 +127,8 @@ class Action(Record, frozen=True, kw_only=True):
             raise ValueError(f"Expected unit of {self.kind} to be one of {units}, got '{self.unit}'")
         if (self.kind == "twist") != (self.type == "geometry_msgs/msg/TwistStamped"):
             raise ValueError(f"Expected kind twist with TwistStamped and only there, got {self.kind} with {self.type}")
+        if self.kind == "dimensionless" and self.type != "std_msgs/msg/Float64MultiArray":
+            raise ValueError(f"Expected kind dimensionless with Float64MultiArray, got {self.type}")
         if self.kind == "twist" and set(self.names) - set(TWIST_NAMES):
             raise ValueError(f"Expected twist names out of {', '.join(TWIST_NAMES)}, got {list(self.names)}")
 

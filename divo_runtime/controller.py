@@ -20,7 +20,7 @@ from divo_runtime.fields import JointArray
 from divo_runtime.gate import SafetyGate
 from divo_runtime.guards import Guard, Trip
 from divo_runtime.interfaces import Policy
-from divo_runtime.measured import HardLimits, MeasuredJoints
+from divo_runtime.measured import HardLimits, MeasuredJoints, Travel
 from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
 from divo_runtime.output import ControllerOutput, Measurements, Mode, Timings
 from divo_runtime.ramp import Ramp
@@ -47,16 +47,15 @@ class Controller:
         self._guard = guard or Guard(contract.safety)
         self._rng = np.random.default_rng(seed)
         self._stamps = StampOrder(contract)
-        self._builder = ObservationBuilder(contract)
-        self._gate = SafetyGate(contract)
+        self._builder, self._gate = ObservationBuilder(contract), SafetyGate(contract)
+        self._travel = Travel(contract)
         self._hard_limits = HardLimits(contract, self._builder)
         position = contract.safety.measured_position
         self._measured = MeasuredJoints(contract, self._builder, position) if self._gate.needs_position else None
         self._action_size = contract.action_size
         self._ramp = Ramp(contract.safety.blend_s)
         self._fault_after_ns = contract.safety.fault_after_ms * 1e6
-        self._mode = Mode.INACTIVE
-        self._fault = ""
+        self._mode, self._fault = Mode.INACTIVE, ""
         self._sent = self._gate.start(np.zeros(self._action_size))
         self._anchor = self._sent.command
         self._unusable_since_ns: float = np.inf
@@ -119,6 +118,7 @@ class Controller:
         self._rng = np.random.default_rng(self._seed)
         self._guard.forget()
         self._sent = self._gate.start(measured)
+        self._travel.forget()
         self._blend_from_zero(now_ns, observation)
         return ()
 
@@ -142,12 +142,12 @@ class Controller:
         answer, trips = self._decide(observation)
         decided = self._timer()
         clips: tuple[str, ...] = ()
-        reasons = answer.reasons
-        if answer.action is None or reasons:
-            reasons = self._hold(now_ns, reasons)
+        if answer.action is None or answer.reasons:
+            reasons = self._hold(now_ns, answer.reasons)
         else:
-            clips = self._follow(now_ns, observation, answer.action)
+            clips, reasons = self._follow(now_ns, observation, answer.action), ()
         self._sent.command.setflags(write=False)
+        self._travel.add(self._sent.velocity)
         warnings = tuple(str(trip) for trip in trips if trip.reaction == "warn")
         self._counters["warnings"] += len(warnings)
         timings = Timings(observed - begun, decided - observed, self._timer() - decided)
@@ -270,8 +270,8 @@ class Controller:
             if authority == 1.0:
                 self._mode = Mode.RUNNING
         measured = self._measured.read(observation) if self._measured else None
-        age_s = self._measured.age_s(observation) if self._measured else 0.0
-        self._sent, more = self._gate.apply(wanted, self._sent, measured, age_s)
+        travel = self._travel.since(self._measured.age_s(observation)) if self._measured else 0.0
+        self._sent, more = self._gate.apply(wanted, self._sent, measured, travel)
         if clips := clips + more:
             self._counters.update(clips)
             self._counters["clips"] += len(clips)

@@ -116,7 +116,7 @@ class SafetyGate:
         return limited, self._name(np.abs(limited - action) > self._slack, "range")
 
     def apply(
-        self, wanted: JointArray, sent: Motion, measured: JointArray | None, age_s: float
+        self, wanted: JointArray, sent: Motion, measured: JointArray | None, travel: JointArray | float
     ) -> tuple[Motion, tuple[str, ...]]:
         """Limit a wanted command to what may follow the last one sent.
 
@@ -124,7 +124,7 @@ class SafetyGate:
             wanted: (act_dim,) finite command [unit of the action].
             sent: What was sent one period ago.
             measured: (act_dim,) measured position [rad or m]; None where the contract has no position limits.
-            age_s: Age of that measurement [s].
+            travel: (act_dim,) how far the commands sent have moved the joints since that measurement [rad or m].
 
         Returns:
             The motion to send, and the clips such as `panda_joint2: velocity`.
@@ -134,7 +134,6 @@ class SafetyGate:
         if measured is None or not self.needs_position:
             motion, cuts = self._limit_velocity(wanted, sent, self._free, self._free)
         else:
-            travel = sent.velocity * max(age_s, 0.0)
             above = self._upper - np.maximum(measured, measured + travel)
             below = np.minimum(measured, measured + travel) - self._lower
             motion, cuts = self._limit_velocity(wanted, sent, above, below)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from divo_runtime.contract import Contract
@@ -25,6 +27,43 @@ class MeasuredJoints:
     def age_s(self, observation: Observation) -> float:
         """Return how old they are [s]."""
         return observation.ages_ns[self._term] / 1e9
+
+
+class Travel:
+    """How far the commands sent have moved the joints since a measurement that is some periods old.
+
+    A joint that brakes before a limit was faster a moment ago than it is told to be now. What it has gone since it was
+    measured is the sum of the commands since then, one period each, not the newest command times the age.
+
+    Args:
+        contract: The robot task.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._period_s = contract.period_s
+        name = contract.safety.measured_position
+        oldest_s = contract.term(name).max_age_ms / 1e3 if name else 0.0
+        self._sent = np.zeros((math.ceil(oldest_s / self._period_s) + 1, contract.action_size))
+
+    def forget(self) -> None:
+        """Begin with joints that have not moved, as at activation."""
+        self._sent[:] = 0.0
+
+    def add(self, velocity: JointArray) -> None:
+        """Note the velocity (act_dim,) of the command sent in this period [rad/s or m/s]."""
+        self._sent[1:] = self._sent[:-1]
+        self._sent[0] = velocity
+
+    def since(self, age_s: float) -> JointArray:
+        """Return (act_dim,) how far the joints have gone in the last `age_s` seconds [rad or m]."""
+        periods = min(int(age_s / self._period_s), len(self._sent) - 1)
+        way: JointArray
+        if periods < 1:
+            way = self._sent[0] * max(age_s, 0.0)
+        else:
+            way = self._sent[:periods].sum(axis=0) * self._period_s
+            way += self._sent[periods] * (age_s - periods * self._period_s)
+        return way
 
 
 class HardLimits:

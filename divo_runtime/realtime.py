@@ -15,6 +15,7 @@ import platform
 import resource
 import struct
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 SHORT_SLICE_NS = 100_000
 """The shortest time slice that the kernel grants."""
+
+STACK_BYTES = 1 << 20
+"""Stack of a thread. Where memory is locked all of it is occupied at once, and the usual 8 MB are never needed here."""
 
 SWITCH_INTERVAL_S = 0.0001
 """How long a thread of the process may keep the GIL while another waits; Python's own value is 5 ms, a whole period."""
@@ -70,13 +74,14 @@ def raise_other_threads(priority: int) -> tuple[str, ...]:
 
 
 def lock_memory() -> tuple[str, ...]:
-    """Keep the process's memory out of swap; return a warning if that was refused.
+    """Keep the process's memory out of swap; return a warning if that was refused. Threads begun later get less stack.
 
     It is not asked for under a limit: the limit would hold for memory that is needed later too, which then is refused.
     """
     refused = "the memory is not locked: allow memlock unlimited in /etc/security/limits.conf"
     if os.geteuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
         return (refused,)
+    threading.stack_size(STACK_BYTES)
     return tuple(_call_libc("mlockall", MCL_CURRENT | MCL_FUTURE, refused))
 
 

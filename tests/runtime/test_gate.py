@@ -62,7 +62,7 @@ def test_velocity_is_braked_before_the_position_limit(gate):
 
 def test_an_old_measurement_brakes_earlier(gate):
     # 0.4 rad/s for 0.1 s may have gone from 0.88 to 0.92, where 0.4 rad/s is the most; at 0.88 it would be 0.52
-    motion, clips = gate.apply(np.array([0.8, 0.0]), moving(0.4, 0.0), np.array([0.88, 0.0]), 0.1)
+    motion, clips = gate.apply(np.array([0.8, 0.0]), moving(0.4, 0.0), np.array([0.88, 0.0]), np.array([0.04, 0.0]))
     np.testing.assert_allclose(motion.command, [0.4, 0.0])
     assert clips == ("a: position",)
 

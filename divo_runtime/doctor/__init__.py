@@ -1,0 +1,1 @@
+"""The parity doctor: does a recording look like what the policy was trained on, and if not, why?"""
