@@ -40,7 +40,7 @@ class Episode:
     steps: int
     """Control steps."""
     path: tuple[tuple[float, ...], ...] = ()
-    """Tool position after each step [m], where the environment tells it."""
+    """Position of the tool or of the base after each step [m], where the environment tells it."""
 
 
 def play_episode(environment: gymnasium.Env, policy: TorchPolicy, seed: int) -> Episode:
@@ -52,7 +52,8 @@ def play_episode(environment: gymnasium.Env, policy: TorchPolicy, seed: int) -> 
         action = policy.act(observation, draw_noise(policy, rng)).action
         observation, reward, terminated, truncated, info = environment.step(action)
         total, over = total + float(reward), terminated or truncated
-        path.append(tuple(round(float(x), 4) for x in info.get("tool_position", ())))
+        place = info.get("tool_position", info.get("position", ()))
+        path.append(tuple(round(float(x), 4) for x in place))
     success, free, route = bool(info["success"]), bool(info["collision_free"]), int(info["route"])
     return Episode(seed, success, free, route, total, len(path), tuple(path))
 

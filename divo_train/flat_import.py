@@ -220,6 +220,8 @@ def _print(metadata: dict[str, Any], folder: Path, console: Console) -> None:
     table = Table(title=f"{metadata['total_steps']:,} transitions, {metadata['total_episodes']:,} episodes kept")
     table.add_column("dropped rows")
     table.add_column("count", justify="right")
+    if not metadata["dropped"]:
+        table.add_row("none", "0")
     for reason, count in metadata["dropped"].items():
         table.add_row(reason, f"{count:,}")
     console.print(table)

@@ -1,7 +1,8 @@
 """D4RL's environments, rebuilt on gymnasium's MuJoCo and gymnasium-robotics; importing this registers them.
 
-`d4rl/halfcheetah-v4`, `d4rl/hopper-v4`, `d4rl/walker2d-v4`, the three with -v5, and `d4rl/antmaze-{umaze,medium,large}-v4`.
-They are near D4RL's, not the same: `differences` says where they part, and is printed beside every score.
+`d4rl-v4/NAME` for halfcheetah, hopper, walker2d, antmaze-umaze, antmaze-medium and antmaze-large, where v4 is the
+version of MuJoCo's models, and `d4rl-v5/NAME` for the first three. They are near D4RL's environments, not the same:
+`differences` says where they part, and is printed beside every score.
 
 Sources: https://github.com/Farama-Foundation/D4RL, `d4rl/locomotion/{ant,maze_env,goal_reaching_env}.py`;
 https://github.com/Farama-Foundation/Gymnasium-Robotics, `gymnasium_robotics/envs/maze`.
@@ -55,13 +56,8 @@ def differences(environment: str, version: str) -> tuple[str, ...]:
 
 def versions() -> dict[str, str]:
     """Return package -> version, of what decides about a score."""
-    found = {}
-    for name in ("gymnasium", "mujoco", "gymnasium-robotics"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    installed = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
+    return {name: installed.get(name, "not installed") for name in ("gymnasium", "mujoco", "gymnasium-robotics")}
 
 
 class LocomotionTask(gymnasium.Wrapper):
@@ -200,7 +196,7 @@ def _facts(success: bool) -> dict[str, Any]:
 for _name in (*LOCOMOTION, *MAZES):
     for _version in VERSIONS if _name in LOCOMOTION else VERSIONS[:1]:
         gymnasium.register(
-            f"d4rl/{_name}-{_version}",
+            f"d4rl-{_version}/{_name}",
             entry_point=f"{__name__}:{'make_antmaze' if _name in MAZES else 'make_locomotion'}",
             kwargs={"name": _name, "version": _version},
             disable_env_checker=True,

@@ -75,7 +75,7 @@ class D4rlTask:
 
 def gymnasium_id(environment: str, version: str) -> str:
     """Return the id for `gymnasium.make`, of a D4RL environment on the v4 or v5 models."""
-    return f"{MODULE}:d4rl/{environment}-{version}"
+    return f"{MODULE}:d4rl-{version}/{environment}"
 
 
 def find_task(name: str) -> D4rlTask:

@@ -79,7 +79,7 @@ def test_a_plan_says_how_each_trial_is_trained(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"valeu": {}}, "no such setting"),
+        ({"worth": {}}, "no such setting"),
         ({"value": {"update": 3}}, "no such setting"),
         ({"value": {"updates": "many"}}, "another type"),
         ({"value": {"updates": True}}, "another type"),
