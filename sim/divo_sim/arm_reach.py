@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from divo_runtime.errors import DivoError
 from divo_runtime.observation import FloatArray, Measurement, ObservationBuilder
 from divo_sim.arm_episode import Episode, advance_episode, begin_episode, step_reward
-from divo_sim.arm_scene import PHYSICS_HZ, ArmScene
+from divo_sim.arm_scene import BIASED_POST_CENTRE_M, PHYSICS_HZ, POST_CENTRE_M, ArmScene
+from divo_sim.behaviours import BEHAVIOURS
 from divo_sim.camera import Camera
 from divo_sim.contracts import arm_reach_contract
+from divo_sim.rollout import Act
 
 
 class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
@@ -30,14 +32,15 @@ class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
     Args:
         render_mode: `rgb_array` for pictures, or None.
         camera: Viewpoint of the pictures.
+        biased: Put the post off-centre, so that one way round it is clearly shorter than the other.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  the name and form are gymnasium's
 
-    def __init__(self, render_mode: str | None = None, camera: Camera | None = None) -> None:
+    def __init__(self, render_mode: str | None = None, camera: Camera | None = None, biased: bool = False) -> None:
         self.contract = arm_reach_contract()
         self.render_mode = render_mode
-        self.scene = ArmScene()
+        self.scene = ArmScene(BIASED_POST_CENTRE_M if biased else POST_CENTRE_M)
         lower, upper = self.contract.action_range()
         self.observation_space = spaces.Box(-np.inf, np.inf, (self.contract.observation_size,), np.float32)
         self.action_space = spaces.Box(lower.astype(np.float32), upper.astype(np.float32), dtype=np.float32)
@@ -81,6 +84,17 @@ class ArmReach(gymnasium.Env[FloatArray, FloatArray]):
         after = advance_episode(before, self.scene.tool(), self.scene.goal, self.scene.post, contact)
         self.episode = after
         return self._observe(), step_reward(before, after), after.terminated, after.truncated, self._info()
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Names of the scripted behaviours; the place in the tuple is the label in datasets."""
+        return tuple(BEHAVIOURS)
+
+    def begin(self, behaviour: str, seed: int) -> tuple[FloatArray, dict[str, Any], Act]:
+        """Begin an episode of a scripted behaviour; return the first observation and info, and what acts in it."""
+        observation, info = self.reset(seed=seed)
+        pilot = BEHAVIOURS[behaviour](self.contract, self.scene, np.random.default_rng([seed, 1]))
+        return observation, info, lambda: pilot.act(self.scene)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a picture (360, 480, 3) uint8 if the render mode asks for one."""

@@ -19,6 +19,8 @@ PHYSICS_HZ = 240
 POST_RADIUS_M = 0.05
 POST_HEIGHT_M = 0.20
 POST_CENTRE_M = (0.53, 0.0, 0.0)
+BIASED_POST_CENTRE_M = (0.575, 0.0, 0.0)
+"""Farther from the base, so that the way round on the base's side is clearly the shorter one."""
 POST_SPREAD_M = (0.02, 0.04, 0.0)
 GOAL_CENTRE_M = (0.53, 0.28, 0.13)
 GOAL_SPREAD_M = (0.05, 0.05, 0.03)
@@ -28,9 +30,13 @@ BASE_FRAME = "panda_link0"
 
 
 class ArmScene:
-    """The world of the arm task in a PyBullet client of its own. Call `close` when done."""
+    """The world of the arm task in a PyBullet client of its own. Call `close` when done.
 
-    def __init__(self) -> None:
+    Args:
+        post_centre: Where the post's foot is on average (x, y, z) [m].
+    """
+
+    def __init__(self, post_centre: tuple[float, float, float] = POST_CENTRE_M) -> None:
         self._client: int = pybullet.connect(pybullet.DIRECT)
         pybullet.setTimeStep(1.0 / PHYSICS_HZ, physicsClientId=self._client)
         pybullet.setGravity(0.0, 0.0, -9.81, physicsClientId=self._client)
@@ -44,13 +50,14 @@ class ArmScene:
         self._start = self.panda.reach(np.array(START_TOOL_M))
         self.goal: JointArray = np.array(GOAL_CENTRE_M)
         """(3,) where the tool should go, in the base frame [m]."""
-        self.post: JointArray = np.array(POST_CENTRE_M)
+        self._post_centre = np.array(post_centre)
+        self.post: JointArray = self._post_centre
         """(3,) centre of the post's foot, in the base frame [m]."""
         self._untouched: int = pybullet.saveState(physicsClientId=self._client)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Draw a new post, goal and start posture, and put the arm there at rest."""
-        post = np.array(POST_CENTRE_M) + rng.uniform(-1.0, 1.0, 3) * POST_SPREAD_M
+        post = self._post_centre + rng.uniform(-1.0, 1.0, 3) * POST_SPREAD_M
         goal = np.array(GOAL_CENTRE_M) + rng.uniform(-1.0, 1.0, 3) * GOAL_SPREAD_M
         self.place(self._start + START_SPREAD_RAD * rng.standard_normal(len(self._start)), goal, post)
 

@@ -7,15 +7,15 @@ not on what ran before. A chunk file is complete or absent.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from divo_sim.arm_reach import ArmReach
-from divo_sim.behaviours import BEHAVIOURS
-from divo_sim.rollout import Rollout, roll_out
+from divo_sim.rollout import Rollout, Scripted, roll_out
+from divo_sim.tasks import ARM_REACH, TASKS
 
 CHUNK_EPISODES = 16
 """Half a second to two seconds of work: small against a whole collection, large against passing it around."""
@@ -34,17 +34,17 @@ class ChunkKey:
         return folder / f"{self.behaviour}-{self.number:05d}.npz"
 
 
-def episode_seed(seed: int, behaviour: str, episode: int) -> int:
-    """Return the seed of the `episode`-th episode of a behaviour, independent of all others."""
-    entropy = [seed, list(BEHAVIOURS).index(behaviour), episode]
+def episode_seed(seed: int, behaviour: str, episode: int, behaviours: Sequence[str] = ARM_REACH.behaviours) -> int:
+    """Return the seed of the `episode`-th episode of one of a task's behaviours, independent of all others."""
+    entropy = [seed, behaviours.index(behaviour), episode]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def collect_chunk(key: ChunkKey, seed: int, folder: Path) -> ChunkKey:
-    """Run the episodes of one chunk and write its file; return the key. Runs in a worker process."""
-    first = key.number * CHUNK_EPISODES
-    seeds = [episode_seed(seed, key.behaviour, first + offset) for offset in range(CHUNK_EPISODES)]
-    write_chunk(key.path(folder), [roll_out(_environment(), key.behaviour, number) for number in seeds])
+def collect_chunk(task: str, key: ChunkKey, seed: int, folder: Path) -> ChunkKey:
+    """Run the episodes of one chunk of a task and write its file; return the key. Runs in a worker process."""
+    first, scripted = key.number * CHUNK_EPISODES, _open(task)
+    seeds = [episode_seed(seed, key.behaviour, first + offset, scripted.behaviours) for offset in range(CHUNK_EPISODES)]
+    write_chunk(key.path(folder), [roll_out(scripted, key.behaviour, number) for number in seeds])
     return key
 
 
@@ -90,6 +90,6 @@ def read_chunk(path: Path) -> list[Rollout]:
 
 
 @cache
-def _environment() -> ArmReach:
-    """One environment per process; making it costs as much as ten episodes."""
-    return ArmReach()
+def _open(task: str) -> Scripted:
+    """Return the process's one copy of a task."""
+    return TASKS[task].open()

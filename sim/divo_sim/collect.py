@@ -6,8 +6,6 @@ Every behaviour of the mixture runs until it has its share of the transitions. F
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import multiprocessing
 import os
@@ -18,23 +16,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from divo_runtime.errors import DatasetError
-from divo_sim import arm_episode, arm_reach, arm_scene, behaviours, panda, rollout
+from divo_sim.card_page import write_card
 from divo_sim.chunks import CHUNK_EPISODES, ChunkKey, collect_chunk, read_chunk
-from divo_sim.contracts import arm_reach_text
 from divo_sim.dataset import describe_namespaces, write_dataset
 from divo_sim.dataset_card import describe_dataset
-from divo_sim.mixtures import MIXTURES, Mixture
+from divo_sim.mixtures import Mixture
 from divo_sim.rollout import Rollout
-
-TASK = "arm_reach"
-SOURCES: tuple[ModuleType, ...] = (arm_episode, arm_reach, arm_scene, behaviours, panda, rollout)
-"""Modules that decide what an episode looks like; data of different versions of them are never mixed."""
+from divo_sim.tasks import ARM_REACH, Task, find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +37,36 @@ class Recipe:
     mixture: Mixture
     transitions: int
     seed: int
+    task: str = ARM_REACH.name
+
+    @property
+    def collected_task(self) -> Task:
+        """The task by its name.
+
+        Raises:
+            DivoError: If there is no such task, or it has no such mixture.
+        """
+        return find_task(self.task, self.mixture)
 
     @property
     def dataset_id(self) -> str:
         """Return Minari's name of the dataset."""
-        return f"divo/{TASK}/{self.mixture}-v0"
+        return self.collected_task.dataset_id(self.mixture)
 
     def targets(self) -> dict[str, int]:
         """Return how many transitions each behaviour must bring at least."""
-        return {name: round(share * self.transitions) for name, share in MIXTURES[self.mixture].items()}
+        shares = self.collected_task.mixtures[self.mixture]
+        return {name: round(share * self.transitions) for name, share in shares.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return the recipe as plain data, with the hash of the code that it is cooked by."""
         return {
-            "task": TASK,
+            "task": self.task,
             "mixture": self.mixture,
-            "shares": MIXTURES[self.mixture],
+            "shares": dict(self.collected_task.mixtures[self.mixture]),
             "transitions": self.transitions,
             "seed": self.seed,
-            "code_sha256": _code_hash(),
+            "code_sha256": self.collected_task.code_hash(),
         }
 
 
@@ -81,6 +85,8 @@ class _Supply:
     """The chunks of one behaviour."""
 
     target: int
+    largest: int
+    """Most transitions of a chunk."""
     sizes: dict[int, int] = field(default_factory=dict)
     asked: int = 0
 
@@ -90,8 +96,7 @@ class _Supply:
 
     def wants_more(self) -> bool:
         """Whether chunks on order will probably not be enough. Until one is seen, a chunk may be as big as can be."""
-        largest = CHUNK_EPISODES * arm_episode.STEP_LIMIT
-        size = sum(self.sizes.values()) / len(self.sizes) if self.sizes else largest
+        size = sum(self.sizes.values()) / len(self.sizes) if self.sizes else self.largest
         return sum(self.sizes.values()) + (self.asked - len(self.sizes)) * size < self.target
 
 
@@ -120,13 +125,14 @@ def collect(
     describe_namespaces(root, recipe.dataset_id)
     partial = folder.with_name(folder.name + ".partial")
     _open_partial(partial, recipe)
-    supplies = {name: _Supply(target) for name, target in recipe.targets().items()}
+    largest = CHUNK_EPISODES * recipe.collected_task.step_limit
+    supplies = {name: _Supply(target, largest) for name, target in recipe.targets().items()}
     progress = Progress()
     with _pool(workers) as pool:
         running: set[Future[ChunkKey]] = set()
         while any(supply.missing() for supply in supplies.values()):
             for key in _orders(supplies, 2 * workers - len(running)):
-                running.add(pool.submit(_collect_or_find, key, recipe.seed, partial))
+                running.add(pool.submit(_collect_or_find, recipe.task, key, recipe.seed, partial))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 key = future.result()
@@ -147,8 +153,8 @@ def _orders(supplies: dict[str, _Supply], free: int) -> Iterator[ChunkKey]:
         supplies[name].asked += 1
 
 
-def _collect_or_find(key: ChunkKey, seed: int, folder: Path) -> ChunkKey:
-    return key if key.path(folder).exists() else collect_chunk(key, seed, folder)
+def _collect_or_find(task: str, key: ChunkKey, seed: int, folder: Path) -> ChunkKey:
+    return key if key.path(folder).exists() else collect_chunk(task, key, seed, folder)
 
 
 def _account(supply: _Supply, key: ChunkKey, folder: Path, progress: Progress) -> None:
@@ -179,7 +185,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _open_partial(partial: Path, recipe: Recipe) -> None:
     """Use the chunks of an interrupted collection if they fit, else begin anew."""
-    fitting = {"seed": recipe.seed, "code_sha256": _code_hash(), "chunk_episodes": CHUNK_EPISODES}
+    code = recipe.collected_task.code_hash()
+    fitting = {"task": recipe.task, "seed": recipe.seed, "code_sha256": code, "chunk_episodes": CHUNK_EPISODES}
     note = partial / "recipe.json"
     if partial.exists() and not (note.exists() and json.loads(note.read_text(encoding="utf-8")) == fitting):
         shutil.rmtree(partial)
@@ -195,7 +202,9 @@ def _assemble(folder: Path, partial: Path, recipe: Recipe, supplies: dict[str, _
     episodes = [episodes[index] for index in order]
     assembly = partial / ".assembly"  # hidden, and so invisible to Minari while it is not whole
     shutil.rmtree(assembly, ignore_errors=True)
-    write_dataset(assembly, episodes, describe_dataset(recipe.dataset_id, recipe.describe(), episodes))
+    description = describe_dataset(recipe.dataset_id, recipe.describe(), episodes, recipe.collected_task)
+    write_dataset(assembly, episodes, description)
+    write_card(assembly)
     if folder.exists():
         os.replace(folder, partial / ".replaced")
     os.replace(assembly, folder)
@@ -223,10 +232,3 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
             expected=json.dumps(recipe.describe()),
             fix="Use --overwrite to replace it, or another --out.",
         )
-
-
-def _code_hash() -> str:
-    digest = hashlib.sha256(arm_reach_text().encode())
-    for module in SOURCES:
-        digest.update(inspect.getsource(module).encode())
-    return digest.hexdigest()

@@ -16,7 +16,10 @@ from rich.table import Table
 
 from divo_runtime.errors import DivoError
 from divo_sim.collect import Progress, Recipe, collect
-from divo_sim.mixtures import Mixture
+from divo_sim.maze_map import MapName
+from divo_sim.maze_pairs import Goals
+from divo_sim.mixtures import BIASED_MIXTURES, Mixture
+from divo_sim.tasks import find_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,15 @@ class CollectCommand:
     it stopped; a dataset that is already there is kept.
     """
 
-    task: Literal["arm_reach"] = "arm_reach"
+    task: Literal["arm_reach", "base_maze"] = "arm_reach"
     """Simulated task."""
+    map: MapName = "medium"
+    """Map of base_maze."""
+    data: Goals = "diverse"
+    """Goals of base_maze: `play` has a few fixed goals, `diverse` any."""
     mixture: Mixture = "mixed-25"
-    """Behaviours: `mixed-p` has p percent clean transitions and the rest poor; `medium` is sloppy, `random` aimless."""
+    """Behaviours: `mixed-p` has p percent good transitions and the rest poor; `random` is aimless, `expert` all good.
+    Of arm_reach only: `medium` is sloppy; `biased` has the post off-centre and the better way round is the rarer."""
     transitions: int = 100_000
     """Number of transitions; a few more come, since episodes are kept whole."""
     seed: int = 0
@@ -54,10 +62,11 @@ class CollectCommand:
                 got=f"transitions {self.transitions}, workers {self.workers}, seed {self.seed}",
                 expected="transitions >= 1, workers >= 0, seed >= 0",
             )
-        recipe = Recipe(self.mixture, self.transitions, self.seed)
+        task = find_task(self._task_name(), self.mixture)
+        recipe = Recipe(self.mixture, self.transitions, self.seed, task.name)
         console = Console()
         with _bar(console) as bar:
-            line = bar.add_task(self.mixture, total=self.transitions, note="starting")
+            line = bar.add_task(recipe.dataset_id.split("/")[-1], total=self.transitions, note="starting")
 
             def report(progress: Progress) -> None:
                 elapsed_s = bar.tasks[line].elapsed or 1e-9
@@ -73,6 +82,11 @@ class CollectCommand:
         metadata = json.loads((folder / "data" / "metadata.json").read_text(encoding="utf-8"))
         console.print(_table(metadata))
         console.print(f"{folder}  {metadata['dataset_size']} MB  content sha256 {metadata['content_sha256'][:16]}")
+
+    def _task_name(self) -> str:
+        if self.task == "base_maze":
+            return f"base_maze/{self.map}-{self.data}"
+        return "arm_reach_biased" if self.mixture in BIASED_MIXTURES else "arm_reach"
 
 
 def _bar(console: Console) -> ProgressBar:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from divo_sim.behaviours import BEHAVIOURS
-from divo_sim.contracts import arm_reach_text
 from divo_sim.dataset import space_text
-from divo_sim.environments import ARM_REACH_ID
+from divo_sim.normalization import reference_scores
 from divo_sim.rollout import Rollout
+from divo_sim.tasks import ARM_REACH, Task
 
 
-def describe_dataset(dataset_id: str, recipe: Mapping[str, Any], episodes: Sequence[Rollout]) -> dict[str, Any]:
+def describe_dataset(
+    dataset_id: str, recipe: Mapping[str, Any], episodes: Sequence[Rollout], task: Task = ARM_REACH
+) -> dict[str, Any]:
     """Return the metadata of a dataset, in Minari's keys and some of our own.
 
-    Ours are `recipe`, `behaviours` (the meaning of `infos/behaviour`), `statistics` per behaviour, and `contract`
+    Ours are `recipe`, `behaviours` (the meaning of `infos/behaviour`), `good_behaviours`, `statistics` per behaviour,
+    `normalization` (what random and expert episodes reach in the environment, where it was measured), and `contract`
     (its YAML text).
     """
-    environment = gymnasium.make(ARM_REACH_ID)
+    scores = reference_scores(task.environment)
+    environment = gymnasium.make(task.environment)
     try:
         spaces = {
             "observation_space": space_text(environment.observation_space),
@@ -31,24 +35,27 @@ def describe_dataset(dataset_id: str, recipe: Mapping[str, Any], episodes: Seque
         environment.close()
     return {
         "dataset_id": dataset_id,
-        "description": "Scripted behaviours of a simulated Franka Panda; not demonstrations by people.",
+        "description": task.description,
         "author": ["DIVO contributors"],
-        "algorithm_name": "scripted way-points with noise",
+        "algorithm_name": task.algorithm,
         "requirements": ["divo[sim]"],
-        "env_spec": gymnasium.spec(ARM_REACH_ID).to_json(),
+        "env_spec": gymnasium.spec(task.environment).to_json(),
         **spaces,
+        **({"ref_min_score": scores.random.return_, "ref_max_score": scores.expert.return_} if scores else {}),
         "recipe": dict(recipe),
-        "behaviours": list(BEHAVIOURS),
-        "statistics": _statistics(episodes),
-        "contract": arm_reach_text(),
+        "behaviours": list(task.behaviours),
+        "good_behaviours": list(task.good),
+        "statistics": _statistics(episodes, task.behaviours),
+        "normalization": asdict(scores) if scores else None,
+        "contract": task.contract,
     }
 
 
-def _statistics(episodes: Sequence[Rollout]) -> dict[str, dict[str, float]]:
+def _statistics(episodes: Sequence[Rollout], behaviours: Sequence[str]) -> dict[str, dict[str, float]]:
     labels = [int(episode.infos["behaviour"][0]) for episode in episodes]
     total = sum(map(len, episodes))
     statistics = {}
-    for label, name in enumerate(BEHAVIOURS):
+    for label, name in enumerate(behaviours):
         mine = [episode for episode, its_label in zip(episodes, labels, strict=True) if its_label == label]
         if mine:
             success = np.array([episode.infos["success"][-1] for episode in mine])

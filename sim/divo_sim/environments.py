@@ -7,16 +7,40 @@ is what a contract's `environment` says.
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import gymnasium
 
+from divo_sim.maze_map import MAPS, MapName
+from divo_sim.maze_pairs import Pairs
+
 ARM_REACH_ID = "divo/ArmReach-v0"
+ARM_REACH_BIASED_ID = "divo/ArmReachBiased-v0"
+
+
+def base_maze_id(maze: MapName, pairs: Pairs) -> str:
+    """Return the id of a maze with fixed far pairs or random pairs, such as `divo/BaseMazeMediumFar-v0`."""
+    return f"divo/BaseMaze{maze.capitalize()}{pairs.capitalize()}-v0"
+
+
+def qualified(environment: str) -> str:
+    """Return an id in the form in which contracts name it."""
+    return f"{__name__}:{environment}"
 
 
 def register() -> None:
     """Register every task of this package; a second call does nothing."""
-    if ARM_REACH_ID not in gymnasium.registry:
+    _register(ARM_REACH_ID, "divo_sim.arm_reach:ArmReach")
+    _register(ARM_REACH_BIASED_ID, "divo_sim.arm_reach:ArmReach", {"biased": True})
+    for maze in MAPS:
+        for pairs in get_args(Pairs):
+            _register(base_maze_id(maze, pairs), "divo_sim.base_maze:BaseMaze", {"maze": maze, "pairs": pairs})
+
+
+def _register(environment: str, entry_point: str, settings: dict[str, Any] | None = None) -> None:
+    if environment not in gymnasium.registry:
         # No max_episode_steps: gymnasium's own time limit would also call an arrival in the last step truncated.
-        gymnasium.register(ARM_REACH_ID, entry_point="divo_sim.arm_reach:ArmReach")
+        gymnasium.register(environment, entry_point=entry_point, kwargs=settings or {})
 
 
 register()

@@ -174,7 +174,7 @@ class LoopTrial:
         for _ in range(ACTIVATIONS):
             if self._change_state("activate"):
                 return faults
-            # Refused for input that is not there yet, stale, or for a latched fault: an operator would look and reset it.
+            # Refused for input that is missing or stale, or for a latched fault: an operator would look and reset it.
             faults += self._ask(CONTROLLER, Trigger, "divo_controller/reset_fault", Trigger.Request()).success
             self._client.take_in(ACTIVATION_PAUSE_S)
         raise self._programs[CONTROLLER].failure(

@@ -1,6 +1,6 @@
-"""The simulated arm as a robot on ROS 2 topics, in real time, as ros2_control would offer the physical one.
+"""A simulated robot on ROS 2 topics, in real time, as ros2_control or a base's driver would offer the physical one.
 
-Publishes the contract's inputs and takes velocity commands on the contract's command topic. Physics runs in a thread of
+Publishes the contract's inputs and takes commands on the contract's command topic. Physics runs in a thread of
 its own on absolute deadlines; callbacks only leave commands and requests for it.
 """
 
@@ -13,43 +13,51 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from threading import Event, Thread
 from time import time_ns
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
 from divo_runtime.contract import Contract
 from divo_runtime.loop import MonotonicClock, run_loop
-from divo_sim.arm_scene import PHYSICS_HZ
-from divo_sim.contracts import arm_reach_contract
+from divo_sim import arm_scene, maze_scene
+from divo_sim.contracts import arm_reach_contract, base_maze_contract
+from divo_sim.maze_map import MapName
 from divo_sim.robot_recorder import RobotRecorder
 from divo_sim.ros_messages import RosError, copy_message, ros_class
+from divo_sim.simulated_base import SimulatedBase
 from divo_sim.simulated_robot import EpisodeRecord, SimulatedRobot
 
-SCENE_RATE_HZ = 20.0
-"""How often goal and post are published, as a camera would see them [Hz]."""
-SCENE_TOPICS = ("goal", "post")
+SLOW_TOPICS_HZ = {"goal": 20.0, "post": 20.0, "scan": 40.0}
+"""How often a camera or a laser scanner publishes [Hz]."""
 ANSWER_TIMEOUT_S = 2.0
-CATCH_UP = PHYSICS_HZ // 20
-"""Most physics steps made up at once after the machine was busy; more are dropped, and simulated time with them."""
+CATCH_UP_S = 0.05
+"""Most time made up at once after the machine was busy; more is dropped, and simulated time with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotCommand:
-    """Run the simulated Panda as a robot on ROS 2 topics, until Ctrl-C.
+    """Run a simulated robot on ROS 2 topics, until Ctrl-C: the Panda, or the base in a maze.
 
     An episode is set up with the node's parameter `seed` and its service `~/reset` (std_srvs/Trigger). It begins with
-    the first command after that and ends on arrival or after 120 control periods; `~/episode` then holds it as JSON.
+    the first command after that and ends on arrival or at the task's limit of control periods (120 for the arm);
+    `~/episode` then holds it as JSON.
     """
+
+    task: Literal["arm_reach", "base_maze"] = "arm_reach"
+    """Simulated task."""
+    map: MapName = "medium"
+    """Map of base_maze; episodes go over its far pairs."""
 
     seed: int = 0
     """Seed of the first episode."""
     state_rate_hz: float = 120.0
-    """Rate of joint states and tool pose [Hz]; a divisor of 240."""
+    """Rate of joint states and tool pose, or of odometry [Hz]; a divisor of 240, for base_maze of 120."""
     timeout_s: float = 0.2
-    """Without commands for longer than this, the arm brakes to rest [s]."""
+    """Without commands for longer than this, the robot brakes to rest [s]."""
     record: Path | None = None
     """Record the robot's topics and the commands to this .mcap file, or to a new file in this folder."""
     ros_args: str = ""
@@ -60,10 +68,10 @@ class RobotCommand:
 
         Raises:
             RosError: If rclpy or a message package cannot be imported.
-            ValueError: If the rate is no divisor of 240.
+            ValueError: If the rate is no divisor of the physics' rate.
         """
-        if self.state_rate_hz <= 0 or PHYSICS_HZ % self.state_rate_hz:
-            raise ValueError(f"Expected state_rate_hz to divide {PHYSICS_HZ}, got {self.state_rate_hz:g}")
+        if self.state_rate_hz <= 0 or self.physics_hz % self.state_rate_hz:
+            raise ValueError(f"Expected state_rate_hz to divide {self.physics_hz}, got {self.state_rate_hz:g}")
         try:
             import rclpy
             from rclpy.executors import SingleThreadedExecutor
@@ -81,7 +89,8 @@ class RobotCommand:
         arguments = ["--ros-args", *shlex.split(self.ros_args)] if self.ros_args else []
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = rclpy.create_node("divo_robot")
-        robot = RobotNode(node, arm_reach_contract(), self)
+        contract = base_maze_contract() if self.task == "base_maze" else arm_reach_contract()
+        robot = RobotNode(node, contract, self)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         stopping = Event()
@@ -104,14 +113,25 @@ class RobotCommand:
         if failed:
             raise SystemExit(1)
 
+    @property
+    def physics_hz(self) -> int:
+        """Rate of the task's physics."""
+        return maze_scene.PHYSICS_HZ if self.task == "base_maze" else arm_scene.PHYSICS_HZ
+
+    def make_robot(self, contract: Contract) -> SimulatedRobot | SimulatedBase:
+        """Return the robot of the task, set up with the first episode."""
+        if self.task == "base_maze":
+            return SimulatedBase(contract, self.map, self.seed, self.timeout_s)
+        return SimulatedRobot(contract, self.seed, self.timeout_s)
+
 
 class RobotNode:
-    """Topics and services of the simulated arm.
+    """Topics and services of a simulated robot.
 
     Args:
         node: A ROS node.
-        contract: Contract of the arm task.
-        settings: Rates and timeouts.
+        contract: Contract of the task.
+        settings: The task, rates and timeouts.
     """
 
     def __init__(self, node: Any, contract: Contract, settings: RobotCommand) -> None:
@@ -120,7 +140,14 @@ class RobotNode:
         from std_srvs.srv import Trigger
 
         self._node = node
-        self._robot = SimulatedRobot(contract, settings.seed, settings.timeout_s)
+        self._robot = settings.make_robot(contract)
+        self._hz = settings.physics_hz
+        self._catch_up = round(CATCH_UP_S * self._hz)
+        twist = contract.action.type == "geometry_msgs/msg/TwistStamped"
+        parts = [attrgetter(f"twist.{name}") for name in contract.action.names]
+        self._values: Callable[[Any], Any] = (
+            (lambda message: [part(message) for part in parts]) if twist else attrgetter("data")
+        )
         self._commands: deque[Any] = deque()
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stop = Event()
@@ -132,11 +159,10 @@ class RobotNode:
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
         self._episodes = node.create_publisher(String, "~/episode", latched)
-        state_every = round(PHYSICS_HZ / settings.state_rate_hz)
         self._publishers = {
             topic: (
                 node.create_publisher(ros_class(kind), topic, 10),
-                round(PHYSICS_HZ / SCENE_RATE_HZ) if topic in SCENE_TOPICS else state_every,
+                round(self._hz / SLOW_TOPICS_HZ.get(topic, settings.state_rate_hz)),
                 ros_class(kind)(),
             )
             for topic, kind in contract.topics.items()
@@ -167,7 +193,7 @@ class RobotNode:
 
     def _run(self) -> None:
         self._begun_ns = MonotonicClock().now_ns()
-        run_loop(round(1e9 / PHYSICS_HZ), MonotonicClock(), self._tick, self._stop.is_set)
+        run_loop(round(1e9 / self._hz), MonotonicClock(), self._tick, self._stop.is_set)
 
     def _tick(self, now_ns: int) -> None:
         """Bring physics up to the wall clock, taking in what has arrived and publishing what is due."""
@@ -175,11 +201,11 @@ class RobotNode:
             action, answer = self._requests.popleft()
             answer.set_result(action())
         while self._commands:
-            self._robot.command(self._commands.popleft().data)
-        due = (now_ns - self._begun_ns) * PHYSICS_HZ // 1_000_000_000 + 1
+            self._robot.command(self._values(self._commands.popleft()))
+        due = (now_ns - self._begun_ns) * self._hz // 1_000_000_000 + 1
         behind = due - self._steps
-        if behind > CATCH_UP:
-            self._begun_ns += (behind - 1) * 1_000_000_000 // PHYSICS_HZ
+        if behind > self._catch_up:
+            self._begun_ns += (behind - 1) * 1_000_000_000 // self._hz
             self._node.get_logger().warning(f"{behind - 1} physics steps dropped: the machine is too busy.")
             behind = 1
         before = self._steps
