@@ -12,6 +12,7 @@ from divo_controller.diagnostics import Report
 from divo_controller.robot_topics import RobotTopics
 from divo_controller.session import Session
 from divo_runtime.latency import LatencyRing
+from divo_runtime.output import Mode
 
 RING = 2000
 """Cycles that the published percentiles look back on."""
@@ -81,6 +82,8 @@ class Monitor:
         controller, contract = session.controller, session.contract
         last_ns, cycle = self._last or (self._begun_ns, None)
         output = cycle.output if cycle and self._running else None
+        if output and controller.fault and output.mode is not Mode.FAULT:
+            output = None  # latched since that cycle; when the control thread hangs, no other will follow
         idle_reasons = (controller.fault,) if controller.fault else self._refusals
         alone = (NO_ACTIVE_COMMAND,) if robot.shadow and self._running and robot.divergence is None else ()
         return Report(

@@ -268,7 +268,7 @@ class ControllerNode(LifecycleNode):
     def _on_time_jump(self, jump: Any) -> None:
         self.get_logger().warning("The clock jumped back or changed; inputs from before are dropped.")
         if robot := self._assembly.robot:
-            self._assembly.between_cycles(robot.forget)
+            robot.forget()
 
     def _check_parameters(self, parameters: list[Any]) -> SetParametersResult:
         problems = [check_parameter(parameter.name, parameter.value) for parameter in parameters]

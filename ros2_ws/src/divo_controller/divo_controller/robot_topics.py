@@ -47,6 +47,7 @@ class RobotTopics:
         self._subscriptions: list[Any] = []
         inputs = {topic: self._subscribe(kind, topic) for topic, kind in types.items()}
         self._inputs = Inputs(inputs, contract.clock, self._arrival_ns)
+        self._forgets = False
         self._publisher = node.create_lifecycle_publisher(
             command_type,
             SHADOW_TOPIC if shadow else contract.action.topic,
@@ -65,6 +66,9 @@ class RobotTopics:
 
     def measurements(self) -> Mapping[str, Measurement]:
         """Return the newest measurement of each topic. Called by one thread at a time."""
+        if self._forgets:
+            self._forgets = False
+            self._inputs.forget()
         return self._inputs.newest()
 
     def now_ns(self) -> int:
@@ -84,8 +88,8 @@ class RobotTopics:
         self.divergence, self.divergences = None, DivergenceLog(self._names)
 
     def forget(self) -> None:
-        """Drop all measurements, as after a jump of the clock."""
-        self._inputs.forget()
+        """Drop all measurements at the next look, as after a jump of the clock. May come from any thread."""
+        self._forgets = True
 
     def destroy(self) -> None:
         """Remove subscriptions and publisher from the node, once the last command has arrived."""
