@@ -13,7 +13,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test check format collect train evaluate export controller sim validate bench bench-inference bench-timing gpu clean
+.PHONY: help demo figures test check format collect collect-maze train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl referee gpu clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
@@ -39,8 +39,8 @@ figures:  ## run the demo from nothing and write its numbers to docs/figures.jso
 	  $(BIN)/python -m benchmarks.demo --report $(REPORT) --run $(RUN) --seconds $$(($$(date +%s) - begun)) --record
 	@$(BIN)/python -m benchmarks.figures fill
 
-test: $(READY)  ## run all tests, ROS and simulator included
-	$(BIN)/pytest -q
+test: $(READY)  ## run all tests, ROS and simulator included, a file per core at a time
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 check: $(READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/ruff format --check .
@@ -56,6 +56,9 @@ format: $(READY)  ## put the code in form
 
 collect: $(READY)  ## record the simulated arm's scripted behaviours into a dataset
 	$(BIN)/divo-sim collect --mixture $(MIXTURE) --seed $(SEED)
+
+collect-maze: $(READY)  ## record the simulated base's scripted behaviours in the medium maze (docs/tasks.md)
+	$(BIN)/divo-sim collect --task base_maze --mixture mixed-20 --transitions 200000 --seed $(SEED)
 
 train: $(READY)  ## train DIVO, and behaviour cloning beside it, on the dataset
 	$(BIN)/divo-train fit --dataset $(DATASET) --out $(RUN) --seed $(SEED)
@@ -86,6 +89,23 @@ bench-inference: $(READY)  ## measure one inference beside torch and beside its 
 bench-timing: $(READY)  ## measure how punctual the node is, over ROS 2 (50 minutes; TIMING="--record" publishes)
 	$(BIN)/python -m benchmarks.timing --bundle $(BUNDLE) $(TIMING)
 
+bench-train: $(READY)  ## measure updates per second beside d3rlpy's, one core (15 minutes; TRAIN="--record" publishes)
+	$(BIN)/python -m benchmarks.train_speed $(TRAIN)
+
+referee: $(READY)  ## train d3rlpy's TD3+BC, IQL and ReBRAC on the same data, seeds and updates, and compare (hours)
+	$(BIN)/python -m benchmarks.referee --dataset $(DATASET) $(REFEREE)
+
+bench-d4rl: $(READY)  ## the paper's 18 D4RL tasks, from D4RL's own files in D4RL=folder (weeks on a CPU; docs/d4rl.md)
+	@test -n "$(D4RL)" || { echo 'error: say where the files are: make bench-d4rl D4RL=~/.d4rl/datasets'; exit 1; }
+	$(BIN)/divo-train import $(D4RL) --out data/d4rl
+	$(BIN)/divo-train benchmark benchmarks/d4rl.yaml
+
+bench-faults: $(READY)  ## inject every fault into the node over ROS 2, twenty times (20 minutes; FAULTS="--record" publishes)
+	$(BIN)/python -m benchmarks.faults --repeat 20 $(FAULTS)
+
+soak: $(READY)  ## run the node for an hour at 200 Hz with random faults (docs/faults.md; SOAK="--record" publishes)
+	$(BIN)/python -m benchmarks.soak --minutes 60 $(SOAK)
+
 gpu: GPU_READY = .venv-gpu/.ready
 gpu:  ## build TensorRT engines for this GPU, check and time every backend (docs/gpu.md; GPU="--precision fp16")
 	@test -e $(GPU_READY) || { $(PYTHON) -m venv .venv-gpu && \
@@ -103,5 +123,5 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "error: cannot create .venv; on Debian and Ubuntu install the package python3-venv"; exit 1; }
 	@install() { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt "$$@" \
 	    | sed -un 's/^Collecting \([^ ;(]*\).*/  fetching \1/p; s/^Installing collected packages.*/  installing/p'; }; \
-	  install torch && install -e '.[ort,record,bags,ros,sim,train,export,leapp,dev]'
+	  install torch && install -e '.[ort,record,bags,ros,sim,train,d4rl,export,leapp,dev]'
 	@touch $@
