@@ -10,7 +10,10 @@ REPORT ?= reports/arm_reach
 DATASET = data/divo/arm_reach/$(MIXTURE)-v0
 TENSORRT ?= tensorrt<11
 BIN = .venv/bin
+INSTALL = install() { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt "$$@" \
+    | sed -un 's/^Collecting \([^ ;(]*\).*/  fetching \1/p; s/^Installing collected packages.*/  installing/p'; }
 READY = .venv/.ready
+TOOLS_READY = .venv/.tools-ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo figures test check format collect collect-maze train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl referee gpu clean
@@ -39,10 +42,10 @@ figures:  ## run the demo from nothing and write its numbers to docs/figures.jso
 	  $(BIN)/python -m benchmarks.demo --report $(REPORT) --run $(RUN) --seconds $$(($$(date +%s) - begun)) --record
 	@$(BIN)/python -m benchmarks.figures fill
 
-test: $(READY)  ## run all tests, ROS and simulator included, a file per core at a time
+test: $(TOOLS_READY)  ## run all tests, ROS and simulator included, a file per core at a time
 	$(BIN)/pytest -q -n auto --dist loadfile
 
-check: $(READY)  ## format, lint, types, import rules, spelling, figures
+check: $(TOOLS_READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -50,7 +53,7 @@ check: $(READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/codespell
 	$(BIN)/python -m benchmarks.figures check
 
-format: $(READY)  ## put the code in form
+format: $(TOOLS_READY)  ## put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -89,13 +92,13 @@ bench-inference: $(READY)  ## measure one inference beside torch and beside its 
 bench-timing: $(READY)  ## measure how punctual the node is, over ROS 2 (50 minutes; TIMING="--record" publishes)
 	$(BIN)/python -m benchmarks.timing --bundle $(BUNDLE) $(TIMING)
 
-bench-train: $(READY)  ## measure updates per second beside d3rlpy's, one core (15 minutes; TRAIN="--record" publishes)
+bench-train: $(TOOLS_READY)  ## measure updates per second beside d3rlpy's, one core (15 minutes; TRAIN="--record" publishes)
 	$(BIN)/python -m benchmarks.train_speed $(TRAIN)
 
-referee: $(READY)  ## train d3rlpy's TD3+BC, IQL and ReBRAC on the same data, seeds and updates, and compare (hours)
+referee: $(TOOLS_READY)  ## train d3rlpy's TD3+BC, IQL and ReBRAC on the same data, seeds and updates, and compare (hours)
 	$(BIN)/python -m benchmarks.referee --dataset $(DATASET) $(REFEREE)
 
-bench-d4rl: $(READY)  ## the paper's 18 D4RL tasks, from D4RL's own files in D4RL=folder (weeks on a CPU; docs/d4rl.md)
+bench-d4rl: $(TOOLS_READY)  ## the paper's 18 D4RL tasks, from D4RL's own files in D4RL=folder (weeks on a CPU; docs/d4rl.md)
 	@test -n "$(D4RL)" || { echo 'error: say where the files are: make bench-d4rl D4RL=~/.d4rl/datasets'; exit 1; }
 	$(BIN)/divo-train import $(D4RL) --out data/d4rl
 	$(BIN)/divo-train benchmark benchmarks/d4rl.yaml
@@ -118,10 +121,14 @@ clean:  ## remove generated data, runs, bundles, reports and caches; the environ
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info[:2] <= (3, 11); \
 	  sys.exit(0 if ok else f"error: DIVO needs Python 3.10 or 3.11 (PyBullet has no wheels for others)\n  got: {sys.version.split()[0]}\n  fix: install python3.11, or make PYTHON=/path/to/python3.11")'
-	@echo "Installing into .venv (two to four minutes the first time)"
+	@echo "Installing into .venv (one to three minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "error: cannot create .venv; on Debian and Ubuntu install the package python3-venv"; exit 1; }
-	@install() { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt "$$@" \
-	    | sed -un 's/^Collecting \([^ ;(]*\).*/  fetching \1/p; s/^Installing collected packages.*/  installing/p'; }; \
-	  install torch && install -e '.[ort,record,bags,ros,sim,train,d4rl,export,leapp,dev]'
+	@$(INSTALL); install torch && install -e '.[ort,record,bags,ros,sim,train,export]'
+	@touch $@
+
+# What tests and checks need beside it; the demo does without.
+$(TOOLS_READY): $(READY)
+	@echo "Installing the tools for tests and checks into .venv (one or two minutes)"
+	@$(INSTALL); install -e '.[d4rl,leapp,dev]'
 	@touch $@

@@ -1,6 +1,6 @@
 """Measure what random and expert episodes reach in every environment: the ends of the normalised score.
 
-Writes `sim/divo_sim/normalization.json`, which datasets and their cards quote, and from it the table in `docs/tasks.md`.
+Writes `sim/divo_sim/normalization.json`, which datasets and their cards quote, and from it a table in `docs/tasks.md`.
 It takes about ten minutes on two cores. Environments that are named are measured anew, others stay as they are:
 `python -m benchmarks.normalization [ENVIRONMENT ...]`
 """
