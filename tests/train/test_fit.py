@@ -20,7 +20,7 @@ from divo_train.checkpoint import CheckpointError
 from divo_train.cli import main
 from divo_train.trained import load_networks
 
-UPDATES = 120
+UPDATES = 240
 SETTINGS = (
     "--network.width", "16", "--actor.width", "16", "--optimizer.batch-size", "32", "--value.updates", str(UPDATES),
     "--diffusion.updates", str(UPDATES), "--actor.updates", str(UPDATES), "--cloning.updates", str(UPDATES),
