@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share a worker: those of a file, and all that use DDS, because two could meet in one ROS domain."""
+    """Say which tests share a worker: those of a file, and all with DDS, because two could meet in one ROS domain."""
     for item in items:
         group = "ros" if item.get_closest_marker("ros") else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
