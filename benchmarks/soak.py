@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks import figures
+from benchmarks.faults.domains import free_domain
 from benchmarks.faults.fault import Fault
 from benchmarks.faults.rig import Rig
 from benchmarks.faults.series import judge_fault, open_rig
@@ -90,7 +91,7 @@ class SoakCommand:
         machine, log = describe_timing_machine(), SoakLog()
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with (
-            open_rig(self.work, 1 + os.getpid() % 100, "plain") as rig,
+            open_rig(self.work, free_domain(os.getpid()), "plain") as rig,
             Progress(*columns, console=console) as progress,
         ):
             task = progress.add_task("soak", total=self.minutes)

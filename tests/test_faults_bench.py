@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.faults import page
 from benchmarks.faults.contract import plain_contract
+from benchmarks.faults.domains import domains_in
 from benchmarks.faults.fault import Fault, Reaction
 from benchmarks.faults.judge import Evidence, Seen, find_faults
 from benchmarks.faults.limits import CommandCheck, JointLimits, look_ahead, read_limits
@@ -201,6 +202,13 @@ def test_a_row_of_the_page_has_the_limits_and_the_worst_times():
 def test_a_page_without_markers_is_refused():
     with pytest.raises(PageError, match="lacks its markers"):
         fill_page("nothing here", {})
+
+
+def test_a_domain_is_taken_by_any_open_port_of_it():
+    head = "  sl  local_address rem_address   st"
+    rows = ["   1: 0100007F:1CF2 00000000:0000 07", "   2: 00000000:2EE0 00000000:0000 07", "   3: 00000000:0035 x 07"]
+    # 0x1CF2 = 7410: domain 0; 0x2EE0 = 12000 = 7400 + 18 * 250 + 100: domain 18; port 53: none
+    assert domains_in("\n".join([head, *rows])) == {0, 18}
 
 
 def test_growth_of_memory_compares_the_last_minute_with_the_first_one_after_warm_up():

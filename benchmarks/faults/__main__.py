@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks import figures
 from benchmarks.faults import page
+from benchmarks.faults.domains import free_domain
 from benchmarks.faults.fault import Fault
 from benchmarks.faults.series import Outcome, read_repetition, run_repetition, summarize, table_key, write_repetition
 from benchmarks.faults.table import faults_of
@@ -85,7 +86,7 @@ class FaultCommand:
                 if outcomes:
                     progress.advance(task, len(chosen))
                 else:
-                    outcomes = run_repetition(self.work, number, 1 + (os.getpid() + number) % 100, chosen, done)
+                    outcomes = run_repetition(self.work, number, free_domain(os.getpid() + number), chosen, done)
                     if not self.only:
                         write_repetition(file, key, outcomes)
                 repetitions.append(outcomes)

@@ -80,8 +80,10 @@ class Child:
             raise self.failure(f"'{order.get('do')}' was not answered") from error
 
     def stop(self) -> None:
-        """Interrupt it and wait for its end; kill it if that takes too long."""
-        if self.alive:
+        """End its orders, or interrupt it, and wait for its end; kill it if that takes too long."""
+        if self._process.stdin:
+            self._hang_up()
+        elif self.alive:
             self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_S)
@@ -113,11 +115,15 @@ class Child:
             self._listener.join(STOP_S)
         if self._process.stdout:
             self._process.stdout.close()
-        if self._process.stdin and not self._process.stdin.closed:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:  # it has ended already, and what was left to say does not matter
-                return
+        if self._process.stdin:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin, "it takes orders"
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:  # it has ended already, and what was left to say does not matter
+            return
 
 
 class Orders:

@@ -19,6 +19,9 @@ from benchmarks.faults.contract import plain_contract
 from benchmarks.faults.limits import CommandCheck, read_limits
 
 DEPTH = 2000
+STATES = 400
+"""States of the robot that are kept, two seconds of them."""
+
 POLL_S = 0.001
 TRUTH_AGE_NS = 50_000_000
 """An older word on where the joints are is not compared with a command."""
@@ -47,7 +50,7 @@ class Observer:
             (_subscribe(node, status, "divo_controller/status"), self._on_status),
         ]
         self._check = CommandCheck(*read_limits(contract))
-        self._truth: tuple[int, list[float]] | None = None
+        self._truth: deque[tuple[int, list[float]]] = deque(maxlen=STATES)
         self._sequence, self._sent_ns = 0, 0
         self._commands, self._unseen, self._unsafe_count = 0, 0, 0
         self._mode, self._reasons, self._status_ns = "", "", 0
@@ -95,12 +98,13 @@ class Observer:
         }
 
     def _on_truth(self, message: Any, info: dict[str, Any]) -> None:
-        at_ns, positions = info["source_timestamp"], list(message.position)
-        if self._truth is not None:
-            reach = JUMP + FASTEST * (at_ns - self._truth[0]) / 1e9
-            if any(abs(now - before) > reach for now, before in zip(positions, self._truth[1], strict=True)):
+        at_ns, positions = int(info["source_timestamp"]), list(message.position)
+        if self._truth:
+            before_ns, before = self._truth[-1]
+            reach = JUMP + FASTEST * (at_ns - before_ns) / 1e9
+            if any(abs(now - then) > reach for now, then in zip(positions, before, strict=True)):
                 self._pushed_ns = at_ns
-        self._truth = at_ns, positions
+        self._truth.append((at_ns, positions))
         if any(message.velocity):
             self._truth_rest_ns = 0
         elif not self._truth_rest_ns:
@@ -120,18 +124,23 @@ class Observer:
         self._commands += 1
         self._unseen += unseen
         command = list(message.data)
-        known = self._truth is not None and abs(sent_ns - self._truth[0]) < TRUTH_AGE_NS
-        pushed = sent_ns < self._pushed_ns + GRACE_NS
-        positions = self._truth[1] if known and self._truth and not pushed else None
+        # this process may be late and have newer states waiting already: what counts is the state at the command's time
+        at_ns, positions = self._state_at(sent_ns)
+        if sent_ns - at_ns > TRUTH_AGE_NS or 0 <= sent_ns - self._pushed_ns < GRACE_NS:
+            positions = None
         if wrong := self._check.check(command, hidden, positions, silence_ns / 1e9):
             self._unsafe_count += 1
             self._unsafe_since += 1
             line = f"command {sequence}: {'; '.join(wrong)}"
             self._unsafe.append(line)
-            truth_ms = (sent_ns - self._truth[0]) / 1e6 if self._truth else -1.0
+            truth_ms = (sent_ns - at_ns) / 1e6
             sys.stderr.write(f"{line} (silence {silence_ns / 1e6:.1f} ms, state {truth_ms:.1f} ms old, {self._mode})\n")
         if not any(command) and not self._rest_ns:
             self._rest_ns = sent_ns
+
+    def _state_at(self, time_ns: int) -> tuple[int, list[float] | None]:
+        """Return the newest state that is not newer than a time, and when that was."""
+        return next((state for state in reversed(self._truth) if state[0] <= time_ns), (0, None))
 
     def _on_status(self, message: Any, info: dict[str, Any]) -> None:
         values = {pair.key: pair.value for pair in message.values}

@@ -68,8 +68,8 @@ class Rig:
         """End all processes."""
         self._client.close()
         self.node.stop()
-        self.robot.kill()
-        self.observer.kill()
+        self.robot.stop()
+        self.observer.stop()
 
     def restart_robot(self) -> None:
         """Start another robot in the place of one that was killed."""

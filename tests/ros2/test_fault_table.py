@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("onnx")
 
+from benchmarks.faults.domains import free_domain
 from benchmarks.faults.judge import find_faults
 from benchmarks.faults.series import open_rig
 from benchmarks.faults.table import faults_of
@@ -30,7 +31,7 @@ def open_once(tmp_path_factory):
             for context, _ in opened.values():
                 context.__exit__(None, None, None)
             opened.clear()
-            context = open_rig(tmp_path_factory.mktemp("faults"), 1 + next(_domains) % 100, kind)
+            context = open_rig(tmp_path_factory.mktemp("faults"), free_domain(next(_domains)), kind)
             opened[kind] = (context, context.__enter__())
         return opened[kind][1]
 

@@ -7,6 +7,7 @@ that touches the controller; others leave a request, which is answered between t
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -132,7 +133,10 @@ class ControlLoop:
         self._revoked = True
         if free:
             self._sending.release()
-        self._failure = TimeoutError(f"The control thread sent nothing for {silence_ns / 1e6:.0f} ms; it hangs.")
+        silence_ms = silence_ns / 1e6
+        self._failure = TimeoutError(
+            f"The control thread sent nothing for {silence_ms:.0f} ms; it hangs{self._place()}."
+        )
         self._controller.latch(str(self._failure))
         self._decelerate()
         self._over.set()
@@ -206,6 +210,11 @@ class ControlLoop:
                 self._crew.policy_name(),
             )
         )
+
+    def _place(self) -> str:
+        """Say which line of Python the thread is at; in a sleep, it may be the interpreter's lock that it waits for."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return f" in {frame.f_code.co_name}, {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
     def _decelerate(self) -> None:
         """Send the stop commands at the period, on the steady clock, because a simulated one may stand still."""
