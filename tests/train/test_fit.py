@@ -51,6 +51,7 @@ def fit(dataset, out, *more):
 
 def end_after_a_checkpoint(dataset, out, number):
     """Start a run and send the signal to what Ctrl-C (the whole group) or kill -9 (the one process) would reach."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would this
     path = out / "checkpoints" / "value.safetensors"
     before = path.stat().st_mtime_ns if path.exists() else 0
     process = subprocess.Popen(
