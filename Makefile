@@ -42,8 +42,9 @@ figures:  ## run the demo from nothing and write its numbers to docs/figures.jso
 	  $(BIN)/python -m benchmarks.demo --report $(REPORT) --run $(RUN) --seconds $$(($$(date +%s) - begun)) --record
 	@$(BIN)/python -m benchmarks.figures fill
 
-test: $(TOOLS_READY)  ## run all tests, ROS and simulator included, a file per core, those with DDS one after the other
-	$(BIN)/pytest -q -n auto --dist loadgroup
+test: $(TOOLS_READY)  ## run all tests: a file per core, then those over real DDS, which need the cores for themselves
+	$(BIN)/pytest -q -n auto --dist loadfile -m "not ros"
+	$(BIN)/pytest -q -m ros
 
 check: $(TOOLS_READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/ruff format --check .

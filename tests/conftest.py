@@ -9,13 +9,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share a worker: those of a file, and all with DDS, because two could meet in one ROS domain."""
-    for item in items:
-        group = "ros" if item.get_closest_marker("ros") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def write_tiny_bundle() -> Callable[..., Path]:
     """Return `tests/tiny_bundle.py`'s `write_tiny_bundle(folder, contract, action, ...)`."""
