@@ -29,7 +29,9 @@ class EvaluateConfig:
     policies: tuple[str, ...] = ("sampler", "actor", "bc")
     """Which policies to play."""
     episodes: int = 100
-    """Episodes per policy; seeds 10000, 10001, ..."""
+    """Episodes per policy."""
+    first_seed: int = 10_000
+    """Seed of the first episode; the others follow."""
     candidates: int | None = None
     """Best-of-N; by default as trained."""
     workers: int = 2
@@ -100,7 +102,9 @@ def _evaluate(config: EvaluateConfig, console: Console) -> None:
         with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
             bar = progress.add_task(kind, total=config.episodes)
             report = partial(_advance, progress, bar)
-            episodes = evaluate(config.run, kind, config.episodes, config.workers, config.candidates, report=report)
+            episodes = evaluate(
+                config.run, kind, config.episodes, config.workers, config.candidates, config.first_seed, report
+            )
         summary = summarize(episodes)
         write_evaluation(config.run, kind, episodes)
         low, high = summary.success_interval
