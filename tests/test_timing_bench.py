@@ -27,6 +27,7 @@ from benchmarks.timing.results import (
 from benchmarks.timing.samples import JoinError, Recording, count_missed, join, period_errors
 from benchmarks.timing.summary import EDGES_US, percentile, ratio, spread, summarize
 from benchmarks.timing.trial import Conditions, node_arguments, run_block
+from divo_controller.parameters import Parameters
 from divo_runtime.bundle import load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DivoError
@@ -62,7 +63,7 @@ def test_the_matrix_has_every_condition_once_and_takes_at_most_three_quarters_of
     names = [cell.name for cell in cells]
 
     assert len(set(names)) == len(names) == 48  # 5 rates x 4 nodes x 2 loads, and 2 rates x 2 loads x 2 variants
-    assert {"1000hz-actor-loaded-recording", "200hz-actor-idle-realtime"} <= set(names)
+    assert {"1000hz-actor-loaded-recording", "200hz-actor-idle-ordinary"} <= set(names)
     starts = sum(cell.blocks for cell in cells)
     assert sum(cell.seconds for cell in cells) + 6 * starts < 50 * 60
 
@@ -229,15 +230,15 @@ def test_the_headline_node_p99_is_a_column_of_the_table():
     assert "timing.200hz.actor.node_p99_ms_under_load" in figures
 
 
-def test_a_node_is_started_as_a_user_would_unless_the_cell_is_about_priority():
+def test_a_node_is_started_with_its_own_default_priority_unless_the_cell_is_about_priority():
     plain = Cell("actor", 200, loaded=True)
 
     def priority(cell, conditions):
         arguments = node_arguments(cell, Path("bundle"), conditions, Path("work"))
         return arguments[arguments.index("--realtime-priority") + 1]
 
-    assert priority(plain, Conditions()) == "0"
-    assert priority(replace(plain, realtime=True), Conditions()) == "40"
+    assert priority(plain, Conditions()) == str(Parameters().realtime_priority) == "40"
+    assert priority(replace(plain, ordinary=True), Conditions()) == "0"
     assert priority(plain, Conditions(realtime_priority=70)) == "70"
     recorded = node_arguments(replace(plain, recording=True), Path("bundle"), Conditions(), Path("work"))
     assert recorded[-2:] == ["--record", "work/recording"]

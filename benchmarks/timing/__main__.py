@@ -65,8 +65,8 @@ class TimingCommand:
     """Measure again what lies in the folder already."""
     record: bool = False
     """Publish: docs/figures.json, docs/timing.md with its pictures, and benchmarks/results."""
-    realtime_priority: int = 0
-    """SCHED_FIFO priority of the control thread; 0: as a user would run it without special rights."""
+    realtime_priority: int = Parameters().realtime_priority
+    """SCHED_FIFO priority of our node, where the machine permits; the node's own default. 0: normal scheduling."""
     cpu: int = -1
     """Core that the control thread is pinned to; -1: any."""
 
@@ -104,9 +104,9 @@ class TimingCommand:
         if "record" not in Parameters.__dataclass_fields__ and any(cell.recording for cell in cells):
             console.print("This node has no recorder; the cells with recording are left out.")
             cells = [cell for cell in cells if not cell.recording]
-        if any(cell.realtime for cell in cells) and not realtime_permitted():
-            console.print("This user may not ask for real-time priority; the cells with it are left out.")
-            cells = [cell for cell in cells if not cell.realtime]
+        if not realtime_permitted():
+            console.print("This user may not ask for real-time priority; every cell runs with ordinary priority.")
+            cells = [cell for cell in cells if not cell.ordinary]
         if not cells:
             names = ", ".join(cell.name for cell in plan.matrix())
             raise DivoError("No cell has such a name.", got=", ".join(self.only), expected=f"a part of {names}")

@@ -21,9 +21,7 @@ NOOP_CYCLES = 36_000
 SECONDS: dict[Subject, int] = {"actor": 20, "sampler": 15, "noop": 10, "naive": 10}
 """How long each cell beside the headline lasts."""
 VARIED_HZ = (200, 1000)
-"""Rates that are measured with the recorder on, and with real-time priority, too."""
-REALTIME_PRIORITY = 40
-"""Below the 50 of ros2_control's controller manager."""
+"""Rates that are measured with the recorder on, and with ordinary priority, too."""
 WARM_CYCLES = 1000
 WARM_S = 5.0
 
@@ -38,8 +36,8 @@ class Cell:
     loaded: bool
     """Whether one busy process per core runs beside it."""
     recording: bool = False
-    realtime: bool = False
-    """Whether our node runs with `REALTIME_PRIORITY`."""
+    ordinary: bool = False
+    """Whether our node runs without real-time priority, as it must where the machine does not permit it."""
     cycles: int = 1
     """Cycles per block, after warm-up."""
     blocks: int = 1
@@ -49,7 +47,7 @@ class Cell:
     def name(self) -> str:
         """Name, such as `200hz-actor-loaded`."""
         load = "loaded" if self.loaded else "idle"
-        extras = ("-recording" if self.recording else "") + ("-realtime" if self.realtime else "")
+        extras = ("-recording" if self.recording else "") + ("-ordinary" if self.ordinary else "")
         return f"{self.rate_hz}hz-{self.subject}-{load}{extras}"
 
     @property
@@ -73,7 +71,7 @@ def matrix() -> list[Cell]:
                 of_rate = [_headline(cell) for cell in of_rate]
             if rate_hz in VARIED_HZ:
                 plain = Cell("actor", rate_hz, loaded, cycles=SECONDS["actor"] * rate_hz)
-                of_rate += [replace(plain, recording=True), replace(plain, realtime=True)]
+                of_rate += [replace(plain, recording=True), replace(plain, ordinary=True)]
             cells += of_rate
     return cells
 

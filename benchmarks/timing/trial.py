@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.timing.cells import REALTIME_PRIORITY, Cell
+from benchmarks.timing.cells import Cell
+from divo_controller.parameters import Parameters
 from divo_runtime.errors import DivoError
 from divo_sim.program import Program, ProgramError
 
@@ -32,8 +33,8 @@ class TrialError(DivoError):
 class Conditions:
     """What is the same for all cells."""
 
-    realtime_priority: int = 0
-    """SCHED_FIFO priority of our node's control thread; 0: as a user would run it."""
+    realtime_priority: int = Parameters().realtime_priority
+    """SCHED_FIFO priority of our node's control thread, where permitted: the node's own default."""
     cpu: int = -1
     """Core that our node's control thread is pinned to; -1: any."""
 
@@ -45,7 +46,7 @@ def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Pat
     if cell.subject == "naive":
         return arguments
     arguments += ["--autostart", "true"]
-    priority = max(conditions.realtime_priority, REALTIME_PRIORITY if cell.realtime else 0)
+    priority = 0 if cell.ordinary else conditions.realtime_priority
     arguments += ["--realtime-priority", str(priority), "--cpu", str(conditions.cpu)]
     return arguments + (["--record", str(folder / "recording")] if cell.recording else [])
 
