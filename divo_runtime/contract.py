@@ -136,10 +136,17 @@ class Action(Record, frozen=True, kw_only=True):
 class Episodes(Record, frozen=True, kw_only=True):
     """Where a recording is cut into episodes, besides its gaps. Only the importer of recordings reads this."""
 
-    topic: str
+    topic: str = ""
     """Marks: Bool (true while an episode runs), String (begins one, unless a stop word) or Empty (ends and begins)."""
+    service: str = ""
+    """Service whose recorded calls are marks: SetBool (true begins, false ends), Trigger or Empty (ends and begins)."""
     stop_words: tuple[str, ...] = ("", "stop", "end")
     """Texts of a String topic that end an episode; every other text begins a new one."""
+
+    def __post_init__(self) -> None:
+        """Check that there is one source."""
+        if bool(self.topic) == bool(self.service):
+            raise ValueError("Expected either topic or service in episodes; got both or neither")
 
 
 class Reward(Record, frozen=True, kw_only=True):

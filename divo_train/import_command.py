@@ -55,6 +55,8 @@ class ImportConfig:
     """Topic (std_msgs Bool) that says when the task has ended."""
     episode_topic: str = ""
     """Topic that marks episodes (std_msgs Bool, String or Empty); by default the contract's, else only gaps split."""
+    episode_service: str = ""
+    """Service whose recorded calls mark episodes (std_srvs SetBool, Trigger or Empty), instead of a topic."""
     clock: Literal["contract", "header", "receive"] = "contract"
     """What tells the age of a message: its header stamp, or its arrival."""
     grid: Literal["auto", "cycles", "commands", "regular"] = "auto"
@@ -206,8 +208,11 @@ def _overridden(contract: Contract, config: ImportConfig) -> Contract:
     changes: dict[str, object] = {}
     if config.clock != "contract":
         changes["clock"] = config.clock
-    if config.episode_topic:
-        changes["episodes"] = Episodes(topic=config.episode_topic)
+    if config.episode_topic and config.episode_service:
+        got = f"--episode-topic '{config.episode_topic}', --episode-service '{config.episode_service}'"
+        raise DatasetError("Two things mark the episodes.", got=got, expected="one of them")
+    if config.episode_topic or config.episode_service:
+        changes["episodes"] = Episodes(topic=config.episode_topic, service=config.episode_service)
     if config.reward == NO_REWARD:
         changes["reward"] = None
     elif config.reward or config.reward_topic or config.terminated_topic:

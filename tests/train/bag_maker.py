@@ -16,6 +16,7 @@ from divo_runtime.recording.messages import CYCLE_DEFINITION, CYCLE_TYPE
 from divo_runtime.schema import parse_yaml
 from divo_train.data.bags.assembly import import_bags
 from divo_train.data.bags.roles import TopicNames as TopicNames
+from divo_train.data.bags.service_calls import EVENT_TYPES
 from divo_train.data.bags.settings import ImportSettings
 from divo_train.data.minari import load_minari
 
@@ -96,10 +97,11 @@ class Tape:
         with Writer(folder, version=9, storage_plugin=storage) as writer:
             connections = {}
             for arrival_ns, topic, message in sorted(self.entries, key=lambda entry: entry[0]):
-                key = (topic, message.__msgtype__)
-                if key not in connections:
-                    connections[key] = writer.add_connection(topic, message.__msgtype__, typestore=STORE)
-                writer.write(connections[key], arrival_ns, STORE.serialize_cdr(message, message.__msgtype__))
+                kind, data = serialised(message)
+                if (topic, kind) not in connections:
+                    known = {"msgdef": "", "rihs01": "unknown"} if kind in DEFINITIONS else {"typestore": STORE}
+                    connections[topic, kind] = writer.add_connection(topic, kind, **known)
+                writer.write(connections[topic, kind], arrival_ns, data)
         return folder
 
     def write_mcap(self, path: Path, definitions=True, **options) -> Path:
@@ -131,7 +133,7 @@ class Raw:
     data: bytes
 
 
-DEFINITIONS = {CYCLE_TYPE: CYCLE_DEFINITION, "my_msgs/msg/Secret": ""}
+DEFINITIONS = {CYCLE_TYPE: CYCLE_DEFINITION, "my_msgs/msg/Secret": "", **dict.fromkeys(EVENT_TYPES, "")}
 
 
 def serialised(message):
@@ -154,6 +156,17 @@ def imported(folder, *bags, change=None, workers=1, **settings):
     parsed, text = contract(change)
     result = import_bags(list(bags), ImportSettings(parsed, **settings), text, folder / "root" / "robot-v0", workers)
     return result, load_minari(result.folder) if result.metadata else None
+
+
+def tape_of(commands=8):
+    """States every 10 ms whose position of joint a counts them, and commands at 48, 98, ... ms."""
+    tape = Tape().add(0, "/goal", point(BEGIN_NS, 0.25, -0.5))
+    for number in range(commands * 5 + 6):
+        at_ns = number * 10 * MS
+        tape.add(at_ns, "/joint_states", joint_state(BEGIN_NS + at_ns, [number / 100, 0], [0, 0], ("a", "b")))
+    for number in range(commands):
+        tape.add((48 + 50 * number) * MS, "/commands", array([number / 10, 0]))
+    return tape
 
 
 def wave(time_s, phase):

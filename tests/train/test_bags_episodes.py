@@ -7,22 +7,11 @@ import sys
 import bag_maker as make
 import numpy as np
 import pytest
-from bag_maker import BEGIN_NS, MS, Raw, Tape, imported
+from bag_maker import BEGIN_NS, MS, Raw, imported, tape_of
 
 from divo_runtime.errors import DatasetError
 from divo_runtime.recording.messages import CYCLE_TYPE, EMPTY, CycleRecord, CycleTimes, Inputs, encode_cycle
 from divo_train.data.bags.tally import KEPT
-
-
-def tape_of(commands=8):
-    """States every 10 ms whose position of joint a counts them, and commands at 48, 98, ... ms."""
-    tape = Tape().add(0, "/goal", make.point(BEGIN_NS, 0.25, -0.5))
-    for number in range(commands * 5 + 6):
-        at_ns = number * 10 * MS
-        tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + at_ns, [number / 100, 0], [0, 0], ("a", "b")))
-    for number in range(commands):
-        tape.add((48 + 50 * number) * MS, "/commands", make.array([number / 10, 0]))
-    return tape
 
 
 def positions(dataset):

@@ -6,6 +6,7 @@ What every ROS 2 has is known; what a bag defines is learned from it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rosbags.interfaces import Nodetype
@@ -14,6 +15,7 @@ from rosbags.typesys.store import Typestore
 
 from divo_runtime.recording.history import Decode as Decode
 from divo_train.data.bags.parts import BagError, BagTopic
+from divo_train.data.bags.service_calls import EVENT_TYPES, decode_call
 
 HEADER = "std_msgs/msg/Header"
 
@@ -47,6 +49,8 @@ class MessageTypes:
 
     def has_header(self, name: str) -> bool:
         """Return whether messages of a known type begin with a header."""
+        if name in EVENT_TYPES:
+            return False
         fields = self._known.fielddefs[name][1]
         return bool(fields) and fields[0][1] == (Nodetype.NAME, HEADER)
 
@@ -56,6 +60,8 @@ class MessageTypes:
         Raises:
             BagError: If neither ROS nor the bag defines the type, or the bag defines it otherwise than ROS does.
         """
+        if topic.type in EVENT_TYPES:  # not message types, so bags and type stores name and define them in many ways
+            return CountingDecoder(partial(decode_call, kind=topic.type))
         if topic.type not in self._known.fielddefs:
             self._learn(topic)
         elif topic.digest.startswith("RIHS01_") and topic.digest != self._known.hash_rihs01(topic.type):

@@ -18,6 +18,7 @@ from divo_train.data.bags.decoding import MessageTypes
 from divo_train.data.bags.episodes import Episode, EpisodeRules
 from divo_train.data.bags.grids import GridKind
 from divo_train.data.bags.labels import load_function
+from divo_train.data.bags.marks import SEPARATORS
 from divo_train.data.bags.parts import BagError
 from divo_train.data.bags.roles import assign_roles
 from divo_train.data.bags.sampler import BagLayout, Sampler, SamplerSettings
@@ -100,7 +101,7 @@ def _import_opened(bag: Bag, settings: ImportSettings, part: Path, report: Calla
     function = contract.reward.function if contract.reward else ""
     rules = EpisodeRules(
         gap_ns=None if grid == "regular" else settings.gap_ns,
-        marked=roles.marks is not None and bag.topics[roles.marks].type != "std_msgs/msg/Empty",
+        marked=roles.marks is not None and bag.topics[roles.marks].type not in SEPARATORS,
         measured=measured,
         function=load_function(function) if function else None,
         function_name=function,

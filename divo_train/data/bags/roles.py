@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from divo_runtime.contract import Contract
+from divo_runtime.contract import Contract, Episodes
 from divo_runtime.topic_names import TopicNames as TopicNames
+from divo_train.data.bags.marks import MESSAGE_TYPES
 from divo_train.data.bags.parts import BagError, BagTopic
+from divo_train.data.bags.service_calls import EVENT_SUFFIX, EVENT_TYPES
 
 CYCLE_TYPE = "divo_controller/msg/Cycle"
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
-MARK_TYPES = ("std_msgs/msg/Bool", "std_msgs/msg/String", "std_msgs/msg/Empty")
 NUMBER_TYPES = ("std_msgs/msg/Float64", "std_msgs/msg/Float32")
 FLAG_TYPES = ("std_msgs/msg/Bool",)
 
@@ -72,7 +73,7 @@ def assign_roles(
         Roles(
             inputs=inputs,
             command=command,
-            marks=find(episodes.topic, MARK_TYPES, "the episode marks") if episodes else None,
+            marks=find(*_marks(episodes), "the episode marks") if episodes else None,
             reward=find(reward.topic, NUMBER_TYPES, "the reward") if reward and reward.topic else None,
             terminated=find(reward.terminated_topic, FLAG_TYPES, "the termination")
             if reward and reward.terminated_topic
@@ -82,6 +83,13 @@ def assign_roles(
         ),
         notes,
     )
+
+
+def _marks(episodes: Episodes) -> tuple[str, Sequence[str]]:
+    """Return where the marks stand in a bag, and of which types they may be."""
+    if episodes.service:
+        return episodes.service + EVENT_SUFFIX, EVENT_TYPES
+    return episodes.topic, MESSAGE_TYPES
 
 
 def _find(topics: Sequence[BagTopic], name: str, types: Sequence[str], what: str, notes: list[str]) -> int:
