@@ -25,8 +25,8 @@ from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.guards import NOVELTY_TAIL, open_guard
 from divo_runtime.interfaces import Policy
+from divo_sim.arm_body import simulated_arm
 from divo_sim.inprocess import play_episode
-from divo_sim.simulated_robot import SimulatedRobot
 from divo_train.data.minari import load_minari
 
 SHRINKAGE = 0.01
@@ -179,7 +179,7 @@ class Tally:
 def _false_alarms(bundle: Bundle, command: Gates) -> Table:
     columns = ("policy", "episodes", "reached without contact", "cycles", "beyond a bound", "in a row, so warned")
     table = Table(*columns, title="the bundle's own policies in simulation")
-    robot = SimulatedRobot(bundle.contract)
+    robot = simulated_arm(bundle.contract)
     for name in command.policies:
         policy, tally, clean = bundle.open_policy(name), Tally(bundle), 0
         for seed in range(FIRST_SEED, FIRST_SEED + command.episodes):

@@ -28,6 +28,7 @@ from divo_runtime.observation import Measurement
 from divo_runtime.realtime import take_turns
 from divo_runtime.recording.messages import CycleTimes
 from divo_runtime.recording.recorder import Recorder
+from divo_sim.arm_body import simulated_arm
 from divo_sim.simulated_robot import SimulatedRobot
 
 SCRIPT = "benchmarks/recording.py"
@@ -72,7 +73,7 @@ def main(arguments: Arguments) -> int:
         )
         plain = Controller(bundle.contract, policy, 0, time.perf_counter_ns)
         recorded = recorder.watch(Controller(bundle.contract, policy, 0, time.perf_counter_ns), lambda: "actor", 0)
-        robot = SimulatedRobot(bundle.contract)
+        robot = simulated_arm(bundle.contract)
         sides: dict[str, list[Block]] = {"off": [], "on": []}
         for number in range(arguments.blocks):
             side = ("off", "on")[number % 2]

@@ -24,6 +24,7 @@ from divo_runtime.guards import Guard, open_guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.observation import Measurement
 from divo_runtime.ports import PolicyRole
+from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_scene import PHYSICS_HZ
 from divo_sim.outcomes import Outcome
 from divo_sim.simulated_robot import SimulatedRobot
@@ -110,7 +111,7 @@ def _play_chunk(folder: Path, role: PolicyRole, seeds: Sequence[int]) -> list[Ou
     with load_bundle(folder) as bundle:
         policy = bundle.open_policy(role)
         guard = open_guard(bundle)
-        robot = SimulatedRobot(bundle.contract)
+        robot = simulated_arm(bundle.contract)
         try:
             return [play_episode(robot, bundle.contract, policy, seed, guard) for seed in seeds]
         finally:

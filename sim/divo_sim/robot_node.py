@@ -24,11 +24,12 @@ import tyro
 from divo_runtime.contract import Contract
 from divo_runtime.loop import MonotonicClock, run_loop
 from divo_sim import arm_scene, maze_scene
+from divo_sim.arm_body import simulated_arm
+from divo_sim.base_body import simulated_base
 from divo_sim.contracts import arm_reach_contract, base_maze_contract
 from divo_sim.maze_map import MapName
 from divo_sim.robot_recorder import RobotRecorder
 from divo_sim.ros_messages import RosError, copy_message, ros_class
-from divo_sim.simulated_base import SimulatedBase
 from divo_sim.simulated_robot import EpisodeRecord, SimulatedRobot
 
 SLOW_TOPICS_HZ = {"goal": 20.0, "post": 20.0, "scan": 40.0}
@@ -118,11 +119,11 @@ class RobotCommand:
         """Rate of the task's physics."""
         return maze_scene.PHYSICS_HZ if self.task == "base_maze" else arm_scene.PHYSICS_HZ
 
-    def make_robot(self, contract: Contract) -> SimulatedRobot | SimulatedBase:
+    def make_robot(self, contract: Contract) -> SimulatedRobot:
         """Return the robot of the task, set up with the first episode."""
         if self.task == "base_maze":
-            return SimulatedBase(contract, self.map, self.seed, self.timeout_s)
-        return SimulatedRobot(contract, self.seed, self.timeout_s)
+            return simulated_base(contract, self.map, self.seed, self.timeout_s)
+        return simulated_arm(contract, self.seed, self.timeout_s)
 
 
 class RobotNode:

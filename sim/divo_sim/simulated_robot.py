@@ -1,23 +1,22 @@
-"""The arm as a robot that takes commands in time: a command watchdog, and episodes scored as in the gymnasium task.
+"""A robot that takes commands in time: a command watchdog, and episodes scored as in the gymnasium task.
 
-No ROS, no clock, no thread: one call of `advance` is 1/240 s. An episode's clock starts with the first command after a
-reset, whatever its value, because a policy that hesitates loses time as it would on the robot. After its end, and when
-commands stop coming, the arm brakes within the contract's acceleration limits and holds still.
+No ROS, no clock, no thread: one call of `advance` is one step of physics. An episode's clock starts with the first
+command after a reset, whatever its value, because a policy that hesitates loses time as it would on the robot. After
+its end, and when commands stop coming, the robot brakes within the contract's acceleration limits and holds still.
+What moves and what counts is the body's: `divo_sim.arm_body`, `divo_sim.base_body`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.safety import clamp, decelerate
-from divo_sim.arm_episode import Episode, advance_episode, begin_episode, step_reward
-from divo_sim.arm_scene import PHYSICS_HZ, ArmScene
-from divo_sim.messages import Message
 from divo_sim.outcomes import Outcome
 
 Vector = tuple[float, ...]
@@ -35,15 +34,15 @@ class EpisodeRecord:
     contacts: int
     """Control periods with contact."""
     route: int
-    """-1 inner, +1 outer, 0 not passed."""
+    """Which way was taken: -1 or +1, as the task says; 0 if none."""
     return_: float
     """Undiscounted sum of the task's rewards."""
     steps: int
     """Control periods."""
     path: tuple[Vector, ...]
-    """Tool position (x, y, z) after each period [m]."""
+    """Position of the tool (x, y, z), or of the base (x, y), after each period [m]."""
     joints: tuple[Vector, ...]
-    """Positions of the action's joints after each period [rad]."""
+    """Positions of the action's joints after each period [rad]; empty for a base."""
     commands: int
     """Commands received."""
     longest_gap_s: float
@@ -61,23 +60,89 @@ class EpisodeRecord:
         )
 
 
+class EpisodeState(Protocol):
+    """Where an episode of a task stands."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the goal has been reached."""
+
+    @property
+    def collision_free(self) -> bool:
+        """Whether it has been reached without any contact."""
+
+    @property
+    def contacts(self) -> int:
+        """Control periods with contact."""
+
+    @property
+    def route(self) -> int:
+        """Which way was taken; 0 if none."""
+
+    @property
+    def steps(self) -> int:
+        """Control periods."""
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the task is over."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the time is up."""
+
+
+class Body(Protocol):
+    """What moves: physics of one robot, and the rules of its task."""
+
+    physics_hz: int
+    """Steps of physics per second."""
+
+    @property
+    def episode(self) -> EpisodeState:
+        """Where the present episode stands."""
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode as the gymnasium task does with this seed."""
+
+    def drive(self, command: JointArray) -> None:
+        """Let (act_dim,) velocities be followed from now on."""
+
+    def advance(self) -> bool:
+        """Let one step of physics pass; return whether something was touched."""
+
+    def score(self, contact: bool) -> float:
+        """Account for a control period with or without contact; return its reward."""
+
+    def place(self) -> Vector:
+        """Return where the tool or the base is [m]."""
+
+    def joints(self) -> Vector:
+        """Return the positions of the action's joints [rad]; empty for a base."""
+
+    def messages(self, stamp_ns: int) -> dict[str, Any]:
+        """Return what the sensors say now, by topic."""
+
+    def close(self) -> None:
+        """End the physics client."""
+
+
 class SimulatedRobot:
-    """Physics, watchdog and scoring of one arm.
+    """Watchdog and scoring of one robot.
 
     Args:
-        contract: Contract of the arm task.
+        body: What moves; it is closed with the robot.
+        contract: Contract of its task.
         seed: Seed of the first episode.
-        timeout_s: Commands that stay away for longer than this make the arm brake [s].
+        timeout_s: Commands that stay away for longer than this make the robot brake [s].
     """
 
-    def __init__(self, contract: Contract, seed: int = 0, timeout_s: float = 0.2) -> None:
-        self._scene = ArmScene()
-        limits = contract.limits()
+    def __init__(self, body: Body, contract: Contract, seed: int = 0, timeout_s: float = 0.2) -> None:
+        self._body = body
         self._lower, self._upper = contract.action_range()
-        self._acceleration = np.array([limit.acceleration for limit in limits])
-        self._columns = [self._scene.panda.joint_names.index(name) for name in contract.action.names]
-        self._substeps = round(PHYSICS_HZ / contract.rate_hz)
-        self._timeout = max(round(timeout_s * PHYSICS_HZ), 1)
+        self._acceleration = np.array([limit.acceleration for limit in contract.limits()])
+        self._substeps = round(body.physics_hz / contract.rate_hz)
+        self._timeout = max(round(timeout_s * body.physics_hz), 1)
         self._number = 0
         self.reset(seed)
 
@@ -92,11 +157,10 @@ class SimulatedRobot:
         return self._commands > 0
 
     def reset(self, seed: int) -> None:
-        """Place arm, post and goal as `ArmReach.reset(seed=seed)` does, and wait for the first command."""
-        self._scene.reset(np.random.default_rng(seed))
+        """Begin an episode as the gymnasium task does with this seed, and wait for the first command."""
+        self._body.reset(seed)
         self._number, self._seed = self._number + 1, seed
         self._velocity = np.zeros(len(self._lower))
-        self._episode: Episode = begin_episode(self._scene.tool())
         self._record: EpisodeRecord | None = None
         self._contact = False
         self._silence, self._longest_silence = 0, 0
@@ -107,7 +171,7 @@ class SimulatedRobot:
         self._joints: list[Vector] = []
 
     def command(self, values: Sequence[float]) -> bool:
-        """Take in a velocity command (act_dim,) [rad/s]; return whether it was accepted.
+        """Take in a velocity command (act_dim,) in the contract's units; return whether it was accepted.
 
         It is clipped to the action's range, as in the gymnasium task. After the end of the episode it is ignored.
         """
@@ -121,44 +185,42 @@ class SimulatedRobot:
             self._longest_silence = max(self._longest_silence, self._silence)
         self._commands += 1
         self._silence = 0
-        self._move(clamp(wanted, self._lower, self._upper))
+        self._drive(clamp(wanted, self._lower, self._upper))
         return True
 
     def advance(self) -> None:
-        """Let 1/240 s pass."""
+        """Let one step of physics pass."""
         if self.begun and self._record is None:
             self._silence += 1
             self._gaps += self._silence == self._timeout + 1
         if self._record is not None or self._silence > self._timeout:
-            self._move(decelerate(self._velocity, self._acceleration, 1.0 / PHYSICS_HZ))
-        contact = self._scene.advance(1)
+            self._drive(decelerate(self._velocity, self._acceleration, 1.0 / self._body.physics_hz))
+        contact = self._body.advance()
         if self.begun and self._record is None:
             self._contact = self._contact or contact
             self._substep += 1
             if self._substep % self._substeps == 0:
                 self._score()
 
-    def messages(self, stamp_ns: int) -> dict[str, Message]:
+    def messages(self, stamp_ns: int) -> dict[str, Any]:
         """Return what the sensors say now, by topic."""
-        return self._scene.messages(stamp_ns)
+        return self._body.messages(stamp_ns)
 
     def close(self) -> None:
         """End the physics client."""
-        self._scene.close()
+        self._body.close()
 
-    def _move(self, velocity: JointArray) -> None:
+    def _drive(self, velocity: JointArray) -> None:
         self._velocity = velocity
-        self._scene.set_velocity(velocity)
+        self._body.drive(velocity)
 
     def _score(self) -> None:
-        tool = self._scene.tool()
-        before = self._episode
-        after = advance_episode(before, tool, self._scene.goal, self._scene.post, self._contact)
-        self._episode, self._contact = after, False
-        self._return += step_reward(before, after)
-        positions, _ = self._scene.panda.joint_state()
-        self._path.append(tuple(tool.tolist()))
-        self._joints.append(tuple(positions[column] for column in self._columns))
+        body = self._body
+        self._return += body.score(self._contact)
+        self._contact = False
+        self._path.append(body.place())
+        self._joints.append(body.joints())
+        after = body.episode
         if after.terminated or after.truncated:
             self._record = EpisodeRecord(
                 number=self._number,
@@ -170,9 +232,9 @@ class SimulatedRobot:
                 return_=self._return,
                 steps=after.steps,
                 path=tuple(self._path),
-                joints=tuple(self._joints),
+                joints=tuple(filter(None, self._joints)),
                 commands=self._commands,
-                longest_gap_s=max(self._longest_silence, self._silence) / PHYSICS_HZ,
+                longest_gap_s=max(self._longest_silence, self._silence) / body.physics_hz,
                 command_gaps=self._gaps,
                 bad_commands=self._bad_commands,
             )

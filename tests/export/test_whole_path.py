@@ -12,10 +12,10 @@ from rich.console import Console
 from divo_export.bundle import export_bundle
 from divo_export.options import ExportOptions
 from divo_runtime.bundle import load_bundle
+from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_episode import STEP_LIMIT
 from divo_sim.collect import Recipe, collect
 from divo_sim.inprocess import play_episode
-from divo_sim.simulated_robot import SimulatedRobot
 from divo_train.config import (
     ActorConfig,
     CloningConfig,
@@ -53,7 +53,7 @@ def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
             bundle.manifest.x_divo.provenance.dataset_sha256
             == json.loads((dataset / "data" / "metadata.json").read_text())["content_sha256"]
         )
-        robot, contract = SimulatedRobot(bundle.contract), bundle.contract
+        robot, contract = simulated_arm(bundle.contract), bundle.contract
         outcomes = [play_episode(robot, contract, bundle.open_policy(role), 10_000) for role in ("actor", "sampler")]
         again = play_episode(robot, contract, bundle.open_policy("sampler"), 10_000)
         robot.close()

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
+from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_reach import ArmReach
 from divo_sim.contracts import arm_reach_contract
 from divo_sim.simulated_robot import SimulatedRobot
@@ -18,7 +19,7 @@ TIMEOUT = 48
 
 @pytest.fixture
 def robot():
-    robot = SimulatedRobot(arm_reach_contract())
+    robot = simulated_arm(arm_reach_contract())
     yield robot
     robot.close()
 

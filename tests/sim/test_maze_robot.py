@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from divo_sim.base_body import simulated_base
 from divo_sim.base_maze import BaseMaze
 from divo_sim.contracts import base_maze_contract
 from divo_sim.maze_behaviours import MAZE_BEHAVIOURS
-from divo_sim.simulated_base import SimulatedBase
 
 STEPS_PER_PERIOD = 12  # 120 Hz of physics, 10 Hz of control
 
@@ -16,7 +16,7 @@ STEPS_PER_PERIOD = 12  # 120 Hz of physics, 10 Hz of control
 @pytest.fixture(scope="module")
 def base():
     """One simulated base for all tests: what a test left behind must not matter after a reset."""
-    base = SimulatedBase(base_maze_contract(), "medium")
+    base = simulated_base(base_maze_contract(), "medium")
     yield base
     base.close()
 

@@ -9,7 +9,6 @@ from typing import Any
 from divo_train.data.bags import service_calls
 from divo_train.data.bags.service_calls import ServiceCall
 
-
 MESSAGE_TYPES = ("std_msgs/msg/Bool", "std_msgs/msg/String", "std_msgs/msg/Empty")
 SEPARATORS = ("std_msgs/msg/Empty", service_calls.TRIGGER, service_calls.EMPTY)
 """Types whose marks end one episode and begin the next, so that one runs from the first message on."""
