@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from divo_export.calibration import held_out_episodes
-from divo_runtime.bundle import Bundle, load_bundle
-from divo_runtime.calibration import novelty_scores
+from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.guards import NOVELTY_TAIL, open_guard
 from divo_runtime.interfaces import Policy
+from divo_runtime.safety.calibration import novelty_scores
+from divo_runtime.safety.guards import NOVELTY_TAIL, open_guard
 from divo_sim.arm_body import simulated_arm
 from divo_sim.inprocess import play_episode
 from divo_train.data.minari import load_minari

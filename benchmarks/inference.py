@@ -35,7 +35,7 @@ from benchmarks.inference_report import (
 )
 from divo_export.graphs import Trained, load_trained
 from divo_runtime.bench import measure_in_turns
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.errors import DivoError
 from divo_sim.machine import describe_machine
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.policy import warm_up
 
 KIB_PER_MB = 1e6 / 1024

@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from divo_runtime.latency import Percentiles
+from divo_runtime.timing.latency import Percentiles
 
 NS_PER_US = 1e3
 HEADLINE = "onnxruntime"

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from benchmarks.figures import record_all
 from divo_export.check import compare_with_run
-from divo_runtime.bundle import load_bundle
-from divo_runtime.overview import parity_table
-from divo_runtime.parity_report import ParityReport
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.overview import parity_table
+from divo_runtime.parity.report import ParityReport
 
 SCRIPT = "benchmarks/parity.py"
 QUOTED = ("actor", "sampler")

@@ -21,13 +21,13 @@ import tyro
 from rich.console import Console
 
 from benchmarks.figures import record_all
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.controller import Controller
-from divo_runtime.loop import LoopStats, MonotonicClock, run_loop
 from divo_runtime.observation import Measurement
-from divo_runtime.realtime import take_turns
 from divo_runtime.recording.messages import CycleTimes
 from divo_runtime.recording.recorder import Recorder
+from divo_runtime.timing.loop import LoopStats, MonotonicClock, run_loop
+from divo_runtime.timing.realtime import take_turns
 from divo_sim.arm_body import simulated_arm
 from divo_sim.simulated_robot import SimulatedRobot
 

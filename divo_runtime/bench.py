@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from divo_runtime.interfaces import Policy
-from divo_runtime.latency import LatencyRing, Percentiles
 from divo_runtime.observation import FloatArray
+from divo_runtime.timing.latency import LatencyRing, Percentiles
 
 
 def measure_policy(

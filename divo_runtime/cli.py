@@ -12,14 +12,14 @@ import numpy as np
 import tyro
 
 from divo_runtime.bench import latency_table, measure_policy
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.overview import describe_bundle, parity_table
 from divo_runtime.doctor.examination import examine
 from divo_runtime.doctor.report import render_page, render_text
 from divo_runtime.errors import DivoError, ReplayDifferenceError
-from divo_runtime.overview import describe_bundle, parity_table
-from divo_runtime.parity import ParityError
-from divo_runtime.parity_check import check_bundle
-from divo_runtime.replay_report import replay_file
+from divo_runtime.parity.check import check_bundle
+from divo_runtime.parity.judgement import ParityError
+from divo_runtime.replay.report import replay_file
 from divo_runtime.topic_names import TopicNames
 
 USAGE_ERROR = 2

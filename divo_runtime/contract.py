@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from divo_runtime.fields import JOINT_STATE, LAYOUTS, PARTS, JointArray, Layout
-from divo_runtime.limits import Limit, Positive, Safety
+from divo_runtime.safety.limits import Limit, Positive, Safety
 from divo_runtime.schema import Record, read_yaml
 
 Unit = Literal["rad", "rad/s", "rad/s^2", "m", "m/s", "m/s^2", "N", "N*m", "1"]

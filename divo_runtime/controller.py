@@ -17,13 +17,13 @@ import numpy as np
 from divo_runtime.answer import Answer, ask
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.gate import SafetyGate
-from divo_runtime.guards import Guard, Trip
 from divo_runtime.interfaces import Policy
 from divo_runtime.measured import HardLimits, MeasuredJoints, Travel
 from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
 from divo_runtime.output import ControllerOutput, Measurements, Mode, Timings
-from divo_runtime.ramp import Ramp
+from divo_runtime.safety.gate import SafetyGate
+from divo_runtime.safety.guards import Guard, Trip
+from divo_runtime.safety.ramp import Ramp
 from divo_runtime.stamps import StampOrder
 
 __all__ = ["Controller", "ControllerOutput", "Measurements", "Mode", "Timings"]

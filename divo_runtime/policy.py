@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from divo_runtime.bundle.ports import network_ports
 from divo_runtime.contract import Contract
 from divo_runtime.errors import BackendError
 from divo_runtime.interfaces import Backend, PolicyAction
 from divo_runtime.observation import FloatArray
-from divo_runtime.ports import network_ports
 
 
 class NetworkPolicy:

@@ -113,7 +113,7 @@ def test_limits_come_from_the_contract_by_name():
 def test_the_observer_knows_nothing_of_the_gate():
     code = "import sys, benchmarks.faults.observer; print([m for m in sys.modules if m.startswith('divo_runtime')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for module in ("gate", "safety", "scurve", "controller"):
+    for module in ("safety.gate", "safety.clamping", "safety.scurve", "controller"):
         assert f"divo_runtime.{module}'" not in done.stdout
 
 

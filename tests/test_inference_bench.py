@@ -25,7 +25,7 @@ from benchmarks.inference_report import (
 )
 from divo_export.graphs import Trained
 from divo_runtime.contract import load_contract
-from divo_runtime.latency import Percentiles
+from divo_runtime.timing.latency import Percentiles
 from divo_sim.contracts import __file__ as contracts
 from divo_train.config import ActorConfig, FitConfig, NetworkConfig, ValueConfig
 from divo_train.networks import Denoiser, Normalizer, OneStepActor, QEnsemble, Value

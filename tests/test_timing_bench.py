@@ -28,7 +28,7 @@ from benchmarks.timing.samples import JoinError, Recording, count_missed, join, 
 from benchmarks.timing.summary import EDGES_US, percentile, ratio, spread, summarize
 from benchmarks.timing.trial import Conditions, node_arguments, run_block
 from divo_controller.parameters import Parameters
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DivoError
 from divo_runtime.observation import Measurement, ObservationBuilder

@@ -10,17 +10,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from divo_export.leapp_policy import write_leapp_policy
-from divo_runtime.contract import Contract
-from divo_runtime.manifest import (
+from divo_runtime.bundle.manifest import (
     Moments,
     PolicySettings,
     Provenance,
     Statistics,
 )
-from divo_runtime.manifest_writing import compose_manifest, write_manifest
-from divo_runtime.parity_check import check_networks, critic_actions
-from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
-from divo_runtime.parity_sample import SAMPLE_FILE, ParitySample, Reference, draw_noise, write_sample
+from divo_runtime.bundle.manifest_writing import compose_manifest, write_manifest
+from divo_runtime.contract import Contract
+from divo_runtime.parity.check import check_networks, critic_actions
+from divo_runtime.parity.report import REPORT_FILE, ParityReport, write_report
+from divo_runtime.parity.sample import SAMPLE_FILE, ParitySample, Reference, draw_noise, write_sample
 
 OPSET = 17
 CRITICS = 2

@@ -16,14 +16,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from divo_runtime.contract import Contract
-from divo_runtime.manifest import (
+from divo_runtime.bundle.manifest import (
     Moments,
     PolicySettings,
     Provenance,
     Statistics,
 )
-from divo_runtime.manifest_writing import compose_manifest, write_manifest
+from divo_runtime.bundle.manifest_writing import compose_manifest, write_manifest
+from divo_runtime.contract import Contract
 
 TRAP = 5.0
 """Range above which a trap shuts [m]; the scan is 1 m otherwise."""

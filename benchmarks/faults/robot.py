@@ -20,8 +20,8 @@ from benchmarks.faults.messages import Message, copy_fields, robot_messages
 from benchmarks.faults.plant import Plant
 from benchmarks.faults.spoilers import Spoil, leave_alone
 from benchmarks.faults.table import fault_named
-from divo_runtime.loop import MonotonicClock, run_loop
-from divo_runtime.realtime import freeze_garbage, prepare_thread, raise_other_threads
+from divo_runtime.timing.loop import MonotonicClock, run_loop
+from divo_runtime.timing.realtime import freeze_garbage, prepare_thread, raise_other_threads
 from divo_sim.ros_messages import ros_class
 
 DETUNING = 1.037

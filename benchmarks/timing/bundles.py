@@ -11,8 +11,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from divo_runtime.bundle import load_bundle
-from divo_runtime.manifest_writing import write_manifest
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest_writing import write_manifest
 
 
 def write_bundle_at(source: Path, rate_hz: float, folder: Path) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from benchmarks.timing.robot_messages import stamp_ns
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.fields import reader
 from divo_sim.ros_messages import ros_class
@@ -37,7 +37,7 @@ TIMING_DEPTH = 1000
 
 
 class TimerSchedule:
-    """When the calls of an rclpy timer were due; the same count of missed deadlines as `divo_runtime.loop` makes.
+    """When the calls of an rclpy timer were due; missed deadlines are counted as in `timing.loop`.
 
     The timer keeps to an absolute schedule and skips whole periods when it is late, so what was due is what it said at
     the last call would be next.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from divo_controller.main import main as run_node
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.controller import Controller, ControllerOutput, Measurements, Mode
 from divo_runtime.observation import Observation
 

@@ -19,10 +19,10 @@ import numpy as np
 import tyro
 
 from benchmarks.timing.robot_messages import observation_messages, stamp
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.errors import DivoError
-from divo_runtime.loop import LoopStats, MonotonicClock, run_loop
-from divo_runtime.realtime import freeze_garbage, prepare_thread, raise_other_threads
+from divo_runtime.timing.loop import LoopStats, MonotonicClock, run_loop
+from divo_runtime.timing.realtime import freeze_garbage, prepare_thread, raise_other_threads
 from divo_sim.ros_messages import ros_class
 
 DETUNING = 1.037

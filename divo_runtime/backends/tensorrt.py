@@ -22,8 +22,8 @@ import numpy as np
 
 from divo_runtime.backends.cuda import Gpu, ask, find_gpu, import_cuda
 from divo_runtime.backends.engine_files import Precision, Target, find_engine, load_engine, rebuild_command
+from divo_runtime.bundle.graph import read_graph
 from divo_runtime.errors import BackendError
-from divo_runtime.graph import read_graph
 from divo_runtime.interfaces import TensorSpec, check_feeds
 from divo_runtime.observation import FloatArray
 

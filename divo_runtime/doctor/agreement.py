@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
 from divo_runtime.contract import Contract
 from divo_runtime.doctor.periods import Periods
 from divo_runtime.fields import JointArray

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from divo_runtime.bundle import Bundle
-from divo_runtime.calibration import novelty_scores
+from divo_runtime.bundle.loading import Bundle
 from divo_runtime.contract import Contract
 from divo_runtime.doctor.agreement import Agreement, ask_policy, measure_agreement, measured_motion
 from divo_runtime.doctor.bag import ContractBag
@@ -26,7 +25,8 @@ from divo_runtime.doctor.topic_findings import find_topic_faults
 from divo_runtime.doctor.training import SOME, Surprise, Training, absolute, read_training, relative
 from divo_runtime.errors import BundleError
 from divo_runtime.fields import JointArray
-from divo_runtime.guards import NOVELTY_TAIL
+from divo_runtime.safety.calibration import novelty_scores
+from divo_runtime.safety.guards import NOVELTY_TAIL
 from divo_runtime.topic_names import TopicNames
 
 ROWS = 800

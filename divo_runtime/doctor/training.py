@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import FloatArray, ObservationBuilder
-from divo_runtime.parity_sample import SAMPLE_FILE, read_sample
+from divo_runtime.parity.sample import SAMPLE_FILE, read_sample
 
 SHRINKAGE = 0.02
 """Share of the unit matrix in the correlations, for relations that hold to the last digit."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
+from divo_runtime.bundle.manifest import file_hash
+from divo_runtime.bundle.verification import find_manifest
 from divo_runtime.contract import Contract
-from divo_runtime.manifest import file_hash
-from divo_runtime.verification import find_manifest
 
 PACKAGES = ("divo", "numpy", "onnxruntime", "mcap", "rclpy", "ros-rclpy")
 """Those whose version may decide over the last bit, or over how a file is read."""

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from divo_runtime.controller import Controller, ControllerOutput, Measurements, Mode
 from divo_runtime.fields import JointArray
-from divo_runtime.guards import Guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.recording.messages import CycleTimes
+from divo_runtime.safety.guards import Guard
 
 Note = Callable[["Step | Call"], None]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
+from divo_runtime.bundle.verification import find_manifest
 from divo_runtime.controller import Controller
 from divo_runtime.errors import DivoError
 from divo_runtime.fields import JointArray
@@ -31,7 +32,6 @@ from divo_runtime.recording.mcap_file import McapFile
 from divo_runtime.recording.messages import CycleTimes
 from divo_runtime.recording.scribe import Scribe
 from divo_runtime.recording.tape import Lane, Tape
-from divo_runtime.verification import find_manifest
 
 CALLS, COMMANDS = 8192, 8192
 """What may wait in the two lanes: 8 s of a controller at 1000 Hz."""

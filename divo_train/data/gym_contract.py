@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divo_runtime.contract import Action, Contract, ObservationTerm
-from divo_runtime.limits import Limit, Safety
+from divo_runtime.safety.limits import Limit, Safety
 
 ARRAY: Final = "std_msgs/msg/Float64MultiArray"
 OBSERVATION = "observation"

@@ -22,13 +22,13 @@ from divo_export.parity import check_parity, compare_returns, export_backends
 from divo_export.placement import put_in_place
 from divo_export.provenance import git_commit
 from divo_export.reference import sample_observations, torch_sample
-from divo_runtime.bundle import Bundle, load_bundle
+from divo_runtime.bundle.loading import Bundle, load_bundle
+from divo_runtime.bundle.manifest import Moments, PolicySettings, Provenance, Statistics
+from divo_runtime.bundle.manifest_writing import compose_manifest, write_manifest
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import Moments, PolicySettings, Provenance, Statistics
-from divo_runtime.manifest_writing import compose_manifest, write_manifest
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity_report import REPORT_FILE, ParityReport, write_report
-from divo_runtime.parity_sample import SAMPLE_FILE, write_sample
+from divo_runtime.parity.report import REPORT_FILE, ParityReport, write_report
+from divo_runtime.parity.sample import SAMPLE_FILE, write_sample
 from divo_train.data.dataset import Dataset
 from divo_train.data.minari import load_minari
 

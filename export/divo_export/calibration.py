@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divo_runtime.backends import open_backend
-from divo_runtime.calibration import Calibration, Novelty, Quantiles, novelty_scores
+from divo_runtime.bundle.ports import CRITIC
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DatasetError
 from divo_runtime.fields import JointArray
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy
-from divo_runtime.ports import CRITIC
+from divo_runtime.safety.calibration import Calibration, Novelty, Quantiles, novelty_scores
 from divo_train.data.dataset import Dataset
 
 HELD_OUT = 0.2

@@ -11,8 +11,8 @@ import torch
 from divo_export.graphs import Announce, load_trained
 from divo_export.parity import check_parity, compare_returns, export_backends
 from divo_export.reference import sample_observations, torch_sample
-from divo_runtime.bundle import Bundle, load_bundle
-from divo_runtime.parity_report import ParityReport
+from divo_runtime.bundle.loading import Bundle, load_bundle
+from divo_runtime.parity.report import ParityReport
 from divo_train.data.minari import load_minari
 
 

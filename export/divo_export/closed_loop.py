@@ -14,10 +14,10 @@ import gymnasium
 import numpy as np
 
 from divo_export.graphs import sampler_config
+from divo_runtime.bundle.manifest import PolicySettings
 from divo_runtime.interfaces import Policy
-from divo_runtime.manifest import PolicySettings
-from divo_runtime.parity import ParityError
-from divo_runtime.parity_report import ClosedLoop
+from divo_runtime.parity.judgement import ParityError
+from divo_runtime.parity.report import ClosedLoop
 from divo_train.policies import TorchPolicy, torch_policy
 from divo_train.trained import TrainedNetworks
 

@@ -21,12 +21,12 @@ from torch.utils._pytree import tree_leaves
 
 from divo_export.graphs import Trained, critic_view, policy_view
 from divo_export.reference import torch_critic, torch_reference
-from divo_runtime.manifest import PolicySettings
+from divo_runtime.bundle.manifest import PolicySettings
+from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, leapp_feeds
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity import TOLERANCES, Parity
-from divo_runtime.parity_check import critic_actions
-from divo_runtime.parity_sample import ParitySample, draw_noise
-from divo_runtime.ports import CRITIC, LEAPP_NODE, leapp_feeds
+from divo_runtime.parity.check import critic_actions
+from divo_runtime.parity.judgement import TOLERANCES, Parity
+from divo_runtime.parity.sample import ParitySample, draw_noise
 
 SMALLEST = 8
 """Tensors of fewer numbers count as found only if what they are made of is found too."""

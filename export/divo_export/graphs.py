@@ -17,11 +17,11 @@ from divo_export.leapp_policy import write_leapp_policy
 from divo_export.onnx_from_torch import onnx_from_torch
 from divo_export.precision import lower_precision
 from divo_export.views import ActorView, CriticView, SamplerView, SingleActorView
+from divo_runtime.bundle.manifest import PolicySettings, Precision
+from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE
 from divo_runtime.contract import Contract
-from divo_runtime.manifest import PolicySettings, Precision
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity_sample import draw_noise
-from divo_runtime.ports import CRITIC, LEAPP_NODE
+from divo_runtime.parity.sample import draw_noise
 from divo_train.checkpoint import CheckpointError
 from divo_train.config import SamplerConfig
 from divo_train.diffusion import sampling_levels

@@ -14,8 +14,8 @@ import onnx
 import onnx.compose
 from onnx import TensorProto, helper, numpy_helper
 
+from divo_runtime.bundle.ports import Port, leapp_ports
 from divo_runtime.contract import Contract
-from divo_runtime.ports import Port, leapp_ports
 
 INNER = "actor/"
 """Prefix of every tensor of the actor's own graph."""
@@ -27,7 +27,7 @@ def write_leapp_policy(actor: Path, contract: Contract, path: Path, metadata: Ma
     Args:
         actor: ONNX file with inputs `observation` and `noise` and the output `action`.
         contract: The robot task; its terms become the inputs.
-        path: File to write, with the tensors of `divo_runtime.ports.leapp_ports`.
+        path: File to write, with the tensors of `divo_runtime.bundle.ports.leapp_ports`.
         metadata: Written to the graph's `metadata_props`.
 
     Raises:

@@ -12,11 +12,11 @@ from divo_export.closed_loop import compare_closed_loop, deployed_in_torch, open
 from divo_export.divergence import name_divergence
 from divo_export.graphs import Announce, Trained
 from divo_runtime.backends import OPENERS, find_obstacle, open_backend
-from divo_runtime.manifest import PolicySettings
-from divo_runtime.parity import Parity, ParityError, require_parity
-from divo_runtime.parity_check import check_networks
-from divo_runtime.parity_report import ClosedLoop
-from divo_runtime.parity_sample import ParitySample
+from divo_runtime.bundle.manifest import PolicySettings
+from divo_runtime.parity.check import check_networks
+from divo_runtime.parity.judgement import Parity, ParityError, require_parity
+from divo_runtime.parity.report import ClosedLoop
+from divo_runtime.parity.sample import ParitySample
 from divo_runtime.policy import NetworkPolicy
 
 NOTHING_WRITTEN = "The bundle was not touched. A new version of torch, onnx or the engine is the usual cause."

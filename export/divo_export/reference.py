@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from divo_export.graphs import Trained, sampler_config
-from divo_runtime.manifest import PolicySettings
+from divo_runtime.bundle.manifest import PolicySettings
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity_check import critic_actions
-from divo_runtime.parity_sample import ParitySample, Reference, draw_noise
+from divo_runtime.parity.check import critic_actions
+from divo_runtime.parity.sample import ParitySample, Reference, draw_noise
 from divo_train.data.dataset import Dataset
 from divo_train.diffusion import draw_actions
 from divo_train.trained import TrainedNetworks

@@ -14,13 +14,13 @@ from divo_runtime.backends.cuda import find_gpu, import_cuda
 from divo_runtime.backends.onnxrt import import_onnxruntime
 from divo_runtime.backends.tensorrt import import_tensorrt
 from divo_runtime.bench import measure_policy
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
 from divo_runtime.conformance import check_backend
 from divo_runtime.errors import BackendError, DivoError
-from divo_runtime.latency import Percentiles
-from divo_runtime.parity_check import check_bundle
+from divo_runtime.parity.check import check_bundle
 from divo_runtime.recording.identity import describe_machine
 from divo_runtime.schema import Record
+from divo_runtime.timing.latency import Percentiles
 
 REPORT = "report.json"
 Announce = Callable[[str], None]

@@ -16,7 +16,7 @@ from divo_export.tensorrt_check import REPORT, TargetReport, examine, write_repo
 from divo_export.tensorrt_engine import BuildOptions, ensure_engine
 from divo_runtime.backends import OPENERS
 from divo_runtime.backends.engine_files import FOLDER, Hardware, Precision
-from divo_runtime.bundle import Bundle, load_bundle
+from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.errors import BackendError
 
 

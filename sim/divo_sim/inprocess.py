@@ -16,14 +16,14 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.ports import PolicyRole
 from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller
 from divo_runtime.errors import DivoError
-from divo_runtime.guards import Guard, open_guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.observation import Measurement
-from divo_runtime.ports import PolicyRole
+from divo_runtime.safety.guards import Guard, open_guard
 from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_scene import PHYSICS_HZ
 from divo_sim.outcomes import Outcome

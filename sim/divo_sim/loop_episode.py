@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divo_runtime.latency import LatencyRing
+from divo_runtime.timing.latency import LatencyRing
 from divo_sim.outcomes import Outcome
 
 Timing = Mapping[str, float]

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from divo_runtime.ports import PolicyRole
+from divo_runtime.bundle.ports import PolicyRole
 from divo_sim.loop_episode import LoopEpisode, Timing, read_episode
 from divo_sim.program import Program, ProgramError
 from divo_sim.ros_client import NoAnswerError, RosClient

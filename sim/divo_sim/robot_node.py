@@ -22,7 +22,7 @@ from typing import Any, Literal
 import tyro
 
 from divo_runtime.contract import Contract
-from divo_runtime.loop import MonotonicClock, run_loop
+from divo_runtime.timing.loop import MonotonicClock, run_loop
 from divo_sim import arm_scene, maze_scene
 from divo_sim.arm_body import simulated_arm
 from divo_sim.base_body import simulated_base

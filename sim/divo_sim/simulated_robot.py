@@ -16,7 +16,7 @@ import numpy as np
 
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.safety import clamp, decelerate
+from divo_runtime.safety.clamping import clamp, decelerate
 from divo_sim.outcomes import Outcome
 
 Vector = tuple[float, ...]

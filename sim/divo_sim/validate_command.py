@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 
 import divo_runtime
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import Manifest
+from divo_runtime.bundle.ports import PolicyRole
+from divo_runtime.bundle.verification import find_manifest
 from divo_runtime.errors import DivoError
-from divo_runtime.manifest import Manifest
-from divo_runtime.ports import PolicyRole
-from divo_runtime.verification import find_manifest
 from divo_sim.arm_scene import ArmScene
 from divo_sim.contracts import arm_reach_contract
 from divo_sim.episode_store import EpisodeStore

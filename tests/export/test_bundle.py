@@ -7,11 +7,11 @@ import torch
 
 from divo_export.bundle import moments
 from divo_export.reference import sample_observations
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.conformance import check_backend, check_policy
 from divo_runtime.errors import BundleError
-from divo_runtime.parity_check import check_bundle
-from divo_runtime.parity_report import read_report
+from divo_runtime.parity.check import check_bundle
+from divo_runtime.parity.report import read_report
 from divo_train.checkpoint import CheckpointError
 from divo_train.data.minari import load_minari
 from divo_train.diffusion import draw_actions

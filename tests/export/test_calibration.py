@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from divo_export.calibration import HELD_OUT, fit_novelty, held_out_episodes, quantiles
-from divo_runtime.calibration import NoveltyScore
 from divo_runtime.contract import load_contract
 from divo_runtime.errors import DatasetError
-from divo_runtime.guards import open_guard
+from divo_runtime.safety.calibration import NoveltyScore
+from divo_runtime.safety.guards import open_guard
 from divo_train.data.dataset import Dataset
 
 

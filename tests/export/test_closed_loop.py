@@ -16,7 +16,7 @@ from divo_export.closed_loop import (
 )
 from divo_export.graphs import load_trained
 from divo_runtime.interfaces import PolicyAction
-from divo_runtime.parity import ParityError
+from divo_runtime.parity.judgement import ParityError
 from divo_train.policies import torch_policy
 
 LABELS = ("actor", "onnxruntime", "Walk-v0")

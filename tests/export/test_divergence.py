@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from divo_export.divergence import find_culprit, name_divergence
 from divo_export.graphs import load_trained
-from divo_runtime.parity import Parity
-from divo_runtime.parity_report import read_report
+from divo_runtime.parity.judgement import Parity
+from divo_runtime.parity.report import read_report
 
 
 def parity_of(bundle, network) -> Parity:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from divo_export.reference import sample_observations
-from divo_runtime.bundle import load_bundle
-from divo_runtime.ports import leapp_feeds
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.ports import leapp_feeds
 from divo_train.data.minari import load_minari
 
 pytest.importorskip("leapp", reason="leapp needs Python 3.11: pip install 'divo[leapp]'")

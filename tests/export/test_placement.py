@@ -15,9 +15,9 @@ import pytest
 
 from divo_export import placement
 from divo_export.placement import put_in_place
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.errors import BundleError
-from divo_runtime.parity import ParityError
+from divo_runtime.parity.judgement import ParityError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from divo_export.graphs import load_trained
 from divo_export.options import ExportOptions, require_sensible
 from divo_export.reference import sample_observations, torch_sample
 from divo_runtime.errors import DivoError
-from divo_runtime.parity_sample import draw_noise
+from divo_runtime.parity.sample import draw_noise
 from divo_train.checkpoint import CheckpointError, load_tensors, save_tensors
 from divo_train.data.minari import load_minari
 

@@ -22,7 +22,7 @@ from divo_export.tensorrt_engine import BuildOptions, ensure_engine, open_or_bui
 from divo_runtime.backends import available_kinds, open_backend
 from divo_runtime.backends.engine_files import key_path, read_key, sha256
 from divo_runtime.backends.tensorrt import import_tensorrt
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.contract import load_contract
 from divo_runtime.errors import BackendError
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from divo_export.bundle import export_bundle
 from divo_export.options import ExportOptions
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_episode import STEP_LIMIT
 from divo_sim.collect import Recipe, collect

@@ -15,8 +15,8 @@ from divo_controller.cycle import Cycle
 from divo_controller.watchdog import Watchdog
 from divo_runtime.controller import Controller, Mode
 from divo_runtime.interfaces import PolicyAction
-from divo_runtime.loop import MonotonicClock
 from divo_runtime.observation import Measurement
+from divo_runtime.timing.loop import MonotonicClock
 
 FULL_SPEED = [0.02, -0.02]
 PATIENCE_S = 10.0

@@ -23,8 +23,8 @@ from divo_controller.diagnostics import (
 )
 from divo_controller.shadow import Divergence, DivergenceLog
 from divo_runtime.controller import ControllerOutput, Mode, Timings
-from divo_runtime.latency import Percentiles
 from divo_runtime.observation import Measurement, Observation
+from divo_runtime.timing.latency import Percentiles
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,

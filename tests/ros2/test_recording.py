@@ -20,7 +20,7 @@ from std_msgs.msg import Float64MultiArray
 from divo_runtime.observation import Measurement, ObservationBuilder
 from divo_runtime.recording.messages import CycleRecord, EventRecord
 from divo_runtime.recording.reader import RecordingReader
-from divo_runtime.replay_report import replay_file
+from divo_runtime.replay.report import replay_file
 from divo_sim.contracts import arm_reach_contract
 
 pytestmark = pytest.mark.ros

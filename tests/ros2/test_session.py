@@ -9,10 +9,10 @@ pytest.importorskip("rclpy")
 
 from divo_controller.parameters import Parameters
 from divo_controller.session import open_session, policy_names
-from divo_runtime.bundle import Bundle, load_bundle
-from divo_runtime.deadline import DeadlinePolicy
+from divo_runtime.bundle.loading import Bundle, load_bundle
+from divo_runtime.bundle.manifest import PolicySettings
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import PolicySettings
+from divo_runtime.timing.deadline import DeadlinePolicy
 
 
 def test_auto_orders_the_actor_before_the_samplers_by_steps_and_leaves_other_precisions_out(bundle):

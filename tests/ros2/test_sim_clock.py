@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from divo_controller.sim_clock import SimClock
-from divo_runtime.loop import run_loop
+from divo_runtime.timing.loop import run_loop
 
 MS = 1_000_000
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from divo_runtime.backends.fake import FakeBackend
+from divo_runtime.bundle.ports import network_ports
 from divo_runtime.contract import Contract
 from divo_runtime.observation import Measurement
 from divo_runtime.policy import NetworkPolicy
-from divo_runtime.ports import network_ports
 from divo_runtime.schema import parse_yaml
 
 # 10 Hz and 2 rad/s^2: a command changes by at most 0.2 rad/s per period

@@ -10,12 +10,12 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from divo_runtime.bundle.manifest import Moments, Statistics, file_hash, read_manifest
+from divo_runtime.bundle.manifest_writing import write_manifest
+from divo_runtime.bundle.verification import find_manifest
 from divo_runtime.contract import Contract
-from divo_runtime.manifest import Moments, Statistics, file_hash, read_manifest
-from divo_runtime.manifest_writing import write_manifest
-from divo_runtime.parity_sample import SAMPLE_FILE, ParitySample, write_sample
+from divo_runtime.parity.sample import SAMPLE_FILE, ParitySample, write_sample
 from divo_runtime.schema import parse_yaml
-from divo_runtime.verification import find_manifest
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 T = STORE.types

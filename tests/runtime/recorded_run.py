@@ -12,7 +12,7 @@ from geometry_msgs.msg import PointStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from divo_runtime.bundle import Bundle, load_bundle
+from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.controller import Controller
 from divo_runtime.observation import Measurement
 from divo_runtime.recording.messages import CycleTimes

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 from divo_runtime.bench import latency_table, measure_in_turns
-from divo_runtime.latency import Percentiles
+from divo_runtime.timing.latency import Percentiles
 
 
 def test_contestants_take_turns_in_blocks_and_every_timed_call_counts():

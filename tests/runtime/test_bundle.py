@@ -6,10 +6,10 @@ import onnx
 import pytest
 import yaml
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import file_hash, read_manifest
+from divo_runtime.bundle.manifest_writing import write_manifest
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import file_hash, read_manifest
-from divo_runtime.manifest_writing import write_manifest
 
 replace = msgspec.structs.replace
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from divo_runtime import cli
-from divo_runtime.parity import TOLERANCES, Tolerance
+from divo_runtime.parity.judgement import TOLERANCES, Tolerance
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller, Mode
-from divo_runtime.guards import Guard, Trip
 from divo_runtime.interfaces import PolicyAction
 from divo_runtime.observation import Measurement
+from divo_runtime.safety.guards import Guard, Trip
 from divo_runtime.schema import parse_yaml
 
 MS = 1_000_000

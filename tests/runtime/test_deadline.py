@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from divo_runtime.deadline import DeadlineChooser, DeadlinePolicy, RunningP99
 from divo_runtime.interfaces import PolicyAction
+from divo_runtime.timing.deadline import DeadlineChooser, DeadlinePolicy, RunningP99
 
 US = 1_000
 COSTS = [[20 * US] * 100, [100 * US] * 100, [300 * US] * 100]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from divo_runtime import cli
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.controller import Controller
 from divo_runtime.doctor.examination import examine
 from divo_runtime.doctor.report import render_page, render_text

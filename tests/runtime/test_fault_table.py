@@ -14,9 +14,9 @@ from benchmarks.faults.networks import write_fault_bundle
 from benchmarks.faults.rehearsal import Rehearsal
 from benchmarks.faults.spoilers import leave_alone
 from benchmarks.faults.table import TABLE, fault_named, faults_of
-from divo_runtime import gate
-from divo_runtime.bundle import load_bundle
-from divo_runtime.gate import SafetyGate
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.safety import gate
+from divo_runtime.safety.gate import SafetyGate
 
 SEEDS = (1, 2)
 """They hit different joints and elements."""

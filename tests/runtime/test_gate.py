@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divo_runtime.gate import Motion, SafetyGate
+from divo_runtime.safety.gate import Motion, SafetyGate
 
 ORIGIN = np.zeros(2)
 wishes = st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=60)

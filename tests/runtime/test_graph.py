@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from divo_runtime.bundle.graph import read_graph
 from divo_runtime.errors import BundleError
-from divo_runtime.graph import read_graph
 from divo_runtime.interfaces import TensorSpec
 
 

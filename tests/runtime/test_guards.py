@@ -4,14 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from divo_runtime.bundle import load_bundle
-from divo_runtime.calibration import Calibration, Novelty, NoveltyScore, Quantiles, novelty_scores
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import read_manifest
+from divo_runtime.bundle.manifest_writing import write_manifest
 from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError, ContractError
-from divo_runtime.guards import Guard, open_guard
-from divo_runtime.limits import Safety, Watch
-from divo_runtime.manifest import read_manifest
-from divo_runtime.manifest_writing import write_manifest
+from divo_runtime.safety.calibration import Calibration, Novelty, NoveltyScore, Quantiles, novelty_scores
+from divo_runtime.safety.guards import Guard, open_guard
+from divo_runtime.safety.limits import Safety, Watch
 from divo_runtime.schema import convert
 
 SHARES = (0.0, 0.001, 0.01, 0.5, 0.99, 0.999, 1.0)

@@ -1,6 +1,6 @@
 import pytest
 
-from divo_runtime.latency import LatencyRing, Percentiles
+from divo_runtime.timing.latency import LatencyRing, Percentiles
 
 
 def filled(values, capacity):

@@ -1,6 +1,6 @@
 import pytest
 
-from divo_runtime.loop import MonotonicClock, run_loop
+from divo_runtime.timing.loop import MonotonicClock, run_loop
 
 MS = 1_000_000
 

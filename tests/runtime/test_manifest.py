@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.ports import leapp_feeds, leapp_ports
 from divo_runtime.contract import ObservationTerm
-from divo_runtime.ports import leapp_feeds, leapp_ports
 
 
 @pytest.fixture

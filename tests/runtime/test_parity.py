@@ -4,13 +4,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import file_hash, read_manifest
+from divo_runtime.bundle.manifest_writing import write_manifest
 from divo_runtime.errors import BundleError
-from divo_runtime.manifest import file_hash, read_manifest
-from divo_runtime.manifest_writing import write_manifest
-from divo_runtime.parity import Answers, ParityError, compare_critic, compare_policy, require_parity
-from divo_runtime.parity_check import check_bundle
-from divo_runtime.parity_sample import ParitySample, Reference, draw_actions, draw_noise, read_sample, write_sample
+from divo_runtime.parity.check import check_bundle
+from divo_runtime.parity.judgement import Answers, ParityError, compare_critic, compare_policy, require_parity
+from divo_runtime.parity.sample import ParitySample, Reference, draw_actions, draw_noise, read_sample, write_sample
 
 LABELS = ("sampler", "onnxruntime", "float32")
 FIX = "mend it"

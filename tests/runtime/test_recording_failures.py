@@ -16,7 +16,7 @@ pytest.importorskip("mcap")
 
 from std_msgs.msg import Float64MultiArray
 
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.errors import RecordingError
 from divo_runtime.recording.mcap_file import McapFile, free_path
 from divo_runtime.recording.messages import (

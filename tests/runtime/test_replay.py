@@ -16,14 +16,14 @@ pytest.importorskip("mcap")
 from mcap.stream_reader import StreamReader
 
 from divo_runtime import cli
-from divo_runtime.bundle import load_bundle
+from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.controller import Controller
 from divo_runtime.errors import RecordingError, ReplayDifferenceError
 from divo_runtime.recording.mcap_file import McapFile
 from divo_runtime.recording.messages import decode_cycle, encode_cycle
 from divo_runtime.recording.reader import RecordingReader
-from divo_runtime.replay import NamedPolicies, Replay
-from divo_runtime.replay_report import replay_file
+from divo_runtime.replay.comparison import NamedPolicies, Replay
+from divo_runtime.replay.report import replay_file
 
 spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
 sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)

@@ -14,17 +14,17 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mcap")
 
 
-from divo_runtime.bundle import load_bundle
-from divo_runtime.calibration import Calibration, Novelty, Quantiles
+from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import read_manifest
+from divo_runtime.bundle.manifest_writing import write_manifest
 from divo_runtime.controller import Controller, Mode
-from divo_runtime.guards import open_guard
-from divo_runtime.limits import Watch
-from divo_runtime.manifest import read_manifest
-from divo_runtime.manifest_writing import write_manifest
 from divo_runtime.recording.identity import describe_bundle
 from divo_runtime.recording.reader import RecordingReader
-from divo_runtime.replay import NamedPolicies
-from divo_runtime.replay_report import replay_file
+from divo_runtime.replay.comparison import NamedPolicies
+from divo_runtime.replay.report import replay_file
+from divo_runtime.safety.calibration import Calibration, Novelty, Quantiles
+from divo_runtime.safety.guards import open_guard
+from divo_runtime.safety.limits import Watch
 
 spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
 sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)

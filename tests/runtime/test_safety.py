@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from divo_runtime.safety import brake_before_limits, clamp, decelerate, limit_change, stopping_speed
+from divo_runtime.safety.clamping import brake_before_limits, clamp, decelerate, limit_change, stopping_speed
 
 ACCELERATION = np.array([2.0, 2.0])
 PERIOD_S = 0.1

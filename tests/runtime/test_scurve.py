@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divo_runtime.scurve import JointLimits, approach, limited_step, stopping_way
+from divo_runtime.safety.scurve import JointLimits, approach, limited_step, stopping_way
 
 LIMITS = JointLimits(velocity=1.0, acceleration=2.0, jerk=8.0, period_s=0.1)
 FREE = float("inf")

@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 from divo_controller.cycle import Cycle, describe_cycle
 from divo_runtime.controller import Controller
 from divo_runtime.fields import JointArray
-from divo_runtime.loop import Clock, LoopStats, MonotonicClock, run_loop
 from divo_runtime.observation import Measurement
+from divo_runtime.timing.loop import Clock, LoopStats, MonotonicClock, run_loop
 
 T = TypeVar("T")
 

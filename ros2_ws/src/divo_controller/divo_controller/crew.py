@@ -11,7 +11,7 @@ from divo_controller.cycle import Cycle
 from divo_controller.parameters import Parameters
 from divo_controller.recorder import NodeRecorder
 from divo_controller.reporter import Reporter
-from divo_runtime.realtime import prepare_thread, raise_other_threads
+from divo_runtime.timing.realtime import prepare_thread, raise_other_threads
 
 COLLECT_PERIOD_NS = 10_000_000_000
 """How often garbage is collected, after a cycle that left time for it. Cycles leave none behind; callbacks may."""

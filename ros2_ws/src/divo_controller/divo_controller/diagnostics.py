@@ -13,7 +13,7 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayou
 from divo_controller.cycle import Cycle
 from divo_controller.shadow import Divergence, DivergenceSummary
 from divo_runtime.controller import Mode
-from divo_runtime.latency import Percentiles
+from divo_runtime.timing.latency import Percentiles
 
 TIMING_FIELDS = (
     "input_age_ms",

@@ -11,8 +11,8 @@ from divo_controller.cycle import Cycle
 from divo_controller.diagnostics import Report
 from divo_controller.robot_topics import RobotTopics
 from divo_controller.session import Session
-from divo_runtime.latency import LatencyRing
 from divo_runtime.output import Mode
+from divo_runtime.timing.latency import LatencyRing
 
 RING = 2000
 """Cycles that the published percentiles look back on."""

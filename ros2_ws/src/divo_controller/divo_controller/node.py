@@ -29,8 +29,8 @@ from divo_controller.session import Session, open_session
 from divo_controller.sim_clock import SimClock
 from divo_controller.watchdog import Watchdog
 from divo_runtime.errors import DivoError
-from divo_runtime.loop import MonotonicClock
-from divo_runtime.realtime import freeze_garbage, lock_memory, take_turns
+from divo_runtime.timing.loop import MonotonicClock
+from divo_runtime.timing.realtime import freeze_garbage, lock_memory, take_turns
 
 AUTOSTART_PERIOD_S = 0.2
 STOP_TIMEOUT_S = 5.0

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from divo_controller.parameters import Parameters
-from divo_runtime.bundle import Bundle, load_bundle
+from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller
-from divo_runtime.deadline import DeadlineChooser, DeadlinePolicy, RunningP99
 from divo_runtime.errors import BackendError, BundleError, DivoError
-from divo_runtime.guards import Guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy, warm_up
+from divo_runtime.safety.guards import Guard
+from divo_runtime.timing.deadline import DeadlineChooser, DeadlinePolicy, RunningP99
 
 AUTO = "auto"
 """Value of the parameter `policy` that leaves the choice to the time there is."""

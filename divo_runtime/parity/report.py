@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from divo_runtime.errors import BundleError
-from divo_runtime.parity import Parity
+from divo_runtime.parity.judgement import Parity
 from divo_runtime.schema import Record
 
 REPORT_FILE = "parity.json"

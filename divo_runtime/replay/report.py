@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from divo_runtime.bundle import Bundle, load_bundle
+from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.controller import Controller
 from divo_runtime.errors import RecordingError, ReplayDifferenceError
-from divo_runtime.guards import Guard, open_guard
 from divo_runtime.interfaces import Policy
 from divo_runtime.recording.identity import (
     BUNDLE,
@@ -21,7 +20,8 @@ from divo_runtime.recording.identity import (
     describe_versions,
 )
 from divo_runtime.recording.reader import RecordingReader
-from divo_runtime.replay import Difference, NamedPolicies, Progress, Replay, ReplayResult
+from divo_runtime.replay.comparison import Difference, NamedPolicies, Progress, Replay, ReplayResult
+from divo_runtime.safety.guards import Guard, open_guard
 
 
 def replay_file(path: Path, folder: Path | None, force: bool, progress: Progress = lambda cycles: None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from divo_runtime.latency import LatencyRing
+from divo_runtime.timing.latency import LatencyRing
 
 
 class Clock(Protocol):

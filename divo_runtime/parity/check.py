@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from divo_runtime.backends import open_backend
-from divo_runtime.bundle import Bundle
+from divo_runtime.bundle.loading import Bundle
+from divo_runtime.bundle.manifest import PolicySettings, Precision
+from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, leapp_feeds
 from divo_runtime.contract import Contract
 from divo_runtime.interfaces import Backend
-from divo_runtime.manifest import PolicySettings, Precision
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity import Answers, Parity, compare_critic, compare_policy, require_parity
-from divo_runtime.parity_sample import SAMPLE_FILE, ParitySample, draw_actions, draw_noise, read_sample
-from divo_runtime.ports import CRITIC, LEAPP_NODE, leapp_feeds
+from divo_runtime.parity.judgement import Answers, Parity, compare_critic, compare_policy, require_parity
+from divo_runtime.parity.sample import SAMPLE_FILE, ParitySample, draw_actions, draw_noise, read_sample
 
 ELSEWHERE = (
     "Do not run this bundle on this engine. `divo-export check BUNDLE --run RUN`, where torch and the run are, "
@@ -90,7 +90,7 @@ def check_networks(
 
     Returns:
         One record per network: the policies, the critic, and the network for LEAPP loaders if there is one. None is
-        judged yet, see `divo_runtime.parity.require_parity`.
+        judged yet, see `divo_runtime.parity.judgement.require_parity`.
 
     Raises:
         BackendError: If the engine is missing or cannot open or run a network.

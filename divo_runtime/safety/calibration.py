@@ -1,7 +1,6 @@
 """What training has shown, boiled down to numbers that a guard can compare with in microseconds.
 
-An exporter measures them on episodes that were held out, a bundle's manifest carries them, `divo_runtime.guards` uses
-them.
+An exporter measures them on episodes that were held out, a bundle's manifest carries them, `guards` uses them.
 
 Novelty of an observation x is the larger of two scores, both 1 at the edge of the training data:
 

@@ -9,10 +9,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from divo_runtime.calibration import Calibration
-from divo_runtime.contract import Contract
-from divo_runtime.graph import read_graph
-from divo_runtime.manifest import (
+from divo_runtime.bundle.graph import read_graph
+from divo_runtime.bundle.manifest import (
     LEAPP_VERSION,
     SCHEMA,
     Configs,
@@ -26,7 +24,9 @@ from divo_runtime.manifest import (
     Statistics,
     file_hash,
 )
-from divo_runtime.ports import CRITIC, LEAPP_NODE, Port, leapp_ports, network_ports
+from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, Port, leapp_ports, network_ports
+from divo_runtime.contract import Contract
+from divo_runtime.safety.calibration import Calibration
 
 
 class _PlainDumper(yaml.SafeDumper):

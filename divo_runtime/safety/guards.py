@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from divo_runtime.bundle import Bundle
-from divo_runtime.calibration import Calibration, NoveltyScore
-from divo_runtime.limits import Safety, Watch
+from divo_runtime.bundle.loading import Bundle
 from divo_runtime.observation import FloatArray
+from divo_runtime.safety.calibration import Calibration, NoveltyScore
+from divo_runtime.safety.limits import Safety, Watch
 
 NOVELTY_TAIL = 0.001
 """Share of the held-out observations beyond the bound, when the contract does not say."""

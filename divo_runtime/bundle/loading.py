@@ -13,14 +13,14 @@ from types import TracebackType
 import numpy as np
 
 from divo_runtime.backends import open_backend
+from divo_runtime.bundle.manifest import Manifest, read_manifest
+from divo_runtime.bundle.ports import CRITIC
+from divo_runtime.bundle.verification import find_manifest, verify_bundle
 from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError
 from divo_runtime.interfaces import Backend
-from divo_runtime.manifest import Manifest, read_manifest
 from divo_runtime.observation import FloatArray
 from divo_runtime.policy import NetworkPolicy
-from divo_runtime.ports import CRITIC
-from divo_runtime.verification import find_manifest, verify_bundle
 
 
 class Bundle:

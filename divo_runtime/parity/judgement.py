@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from divo_runtime.bundle.manifest import Precision
+from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DivoError
 from divo_runtime.fields import JointArray
-from divo_runtime.manifest import Precision
 from divo_runtime.observation import FloatArray
-from divo_runtime.parity_sample import ParitySample, Reference
-from divo_runtime.ports import CRITIC, LEAPP_NODE
+from divo_runtime.parity.sample import ParitySample, Reference
 from divo_runtime.schema import Record
 
 

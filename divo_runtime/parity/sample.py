@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from divo_runtime.bundle.ports import CRITIC
 from divo_runtime.errors import BundleError
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import FloatArray
-from divo_runtime.ports import CRITIC
 
 SAMPLE_FILE = "parity.npz"
 

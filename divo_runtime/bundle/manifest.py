@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
-from divo_runtime.calibration import Calibration
+from divo_runtime.bundle.ports import PolicyKind, Port
 from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError, ContractError
-from divo_runtime.limits import Positive
-from divo_runtime.ports import PolicyKind, Port
+from divo_runtime.safety.calibration import Calibration
+from divo_runtime.safety.limits import Positive
 from divo_runtime.schema import Record, convert
 
 SCHEMA: Final = 2

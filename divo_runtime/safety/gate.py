@@ -5,8 +5,8 @@ and jerk come last because the robot cannot break them anyway: if a disturbance 
 the gate brakes as hard as the robot may. This is not functional safety.
 
 Two rules serve the same limits. A joint without a jerk limit, or with one so high that it cannot bind at the control
-rate (J T >= 2 A: no change from -A to A within a period breaks it), uses the braking rule of `divo_runtime.safety` on
-whole arrays; every other joint moves on the S-curves of `divo_runtime.scurve`, one by one.
+rate (J T >= 2 A: no change from -A to A within a period breaks it), uses the braking rule of `clamping` on whole
+arrays; every other joint moves on the S-curves of `scurve`, one by one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
-from divo_runtime.safety import brake_before_limits, clamp, decelerate, limit_change, stopping_speed
-from divo_runtime.scurve import JointLimits, approach, chase, limited_step, restrain
+from divo_runtime.safety.clamping import brake_before_limits, clamp, decelerate, limit_change, stopping_speed
+from divo_runtime.safety.scurve import JointLimits, approach, chase, limited_step, restrain
 
 ROUNDING = 1e-6
 """Share of the action range by which float32 may miss a bound without that being a clip."""

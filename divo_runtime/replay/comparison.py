@@ -15,11 +15,11 @@ import numpy as np
 
 from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller, ControllerOutput, Mode
-from divo_runtime.guards import Guard
 from divo_runtime.interfaces import Policy, PolicyAction
 from divo_runtime.observation import FloatArray
 from divo_runtime.recording.messages import EMPTY, CycleRecord, EventRecord
 from divo_runtime.recording.reader import RecordingReader
+from divo_runtime.safety.guards import Guard
 
 Progress = Callable[[int], None]
 

@@ -1,0 +1,1 @@
+"""Computing a recording again, to the bit."""
