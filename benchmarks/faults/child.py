@@ -6,13 +6,13 @@ import json
 import queue
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from divo_runtime.errors import DivoError
+from divo_sim.leash import leashed
 
 ANSWER_S = 10.0
 """An answer takes milliseconds; a process that just starts may need seconds on a busy machine."""
@@ -42,7 +42,7 @@ class Child:
         self.name, self._log = name, log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                leashed(arguments),
                 stdin=subprocess.PIPE if orders else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if orders else output,
                 stderr=output,

@@ -1,14 +1,14 @@
-"""A program that is started, watched through its log, and stopped by its own pid."""
+"""A program that is started, watched through its log, stopped by its own pid, and ended with the process it is of."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from divo_runtime.errors import DivoError
+from divo_sim.leash import leashed
 
 STOP_TIMEOUT_S = 10.0
 """Both nodes end within a second; the controller waits up to 5 s for a policy that hangs."""
@@ -36,13 +36,18 @@ class Program:
         with log.open("w", encoding="utf-8") as output:
             # A session of its own: Ctrl-C must reach the parent alone, which then stops its programs in order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                leashed(arguments),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=dict(environment),
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
 
     def check_alive(self) -> None:
         """Do nothing while it runs.
