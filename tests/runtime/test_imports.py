@@ -45,7 +45,8 @@ def test_every_module_imports_where_nothing_heavy_is_installed():
 
 
 def test_engines_and_the_command_line_library_load_only_on_demand():
-    only_on_demand = (*HEAVY, "onnxruntime", "tyro")
+    only_on_demand = (*HEAVY, "onnxruntime", "ai_edge_litert", "flatbuffers", "tyro")
     use = "import divo_runtime.bundle, divo_runtime.controller, divo_runtime.loop, divo_runtime.backends.onnxrt\n"
+    use += "import divo_runtime.backends.litert\n"
     check = "sys.stdout.write(' '.join(set(HEAVY) & set(sys.modules)))"
     assert run(BLOCK, use, check, heavy=only_on_demand) == []
