@@ -67,6 +67,7 @@ GRAPHS = {
         [("Gemm", ["w", "x", "c"], ["y"], ("transB", 1))], {"w": W[:, :1].T.copy(), "c": C[:1]}),
     "a transposition that somebody reads": (
         [("Transpose", ["x"], ["t"]), ("Relu", ["t"], ["y"])], {}),
+    "a transposition that is an answer": ([("Transpose", ["x"], ["y"])], {}),
     "a product in parts": (
         [("Gemm", ["x", "w", "c"], ["g"]), ("Split", ["g", "s"], ["a", "b"], ("axis", 1)),
          ("Concat", ["b", "a"], ["y"], ("axis", -1))], {"w": W, "c": C, "s": ints(1, 3)}),
@@ -120,6 +121,20 @@ def test_a_graph_gives_the_numbers_worked_out_by_hand(tmp_path):
     assert answer(path, X[::-1].copy()).tolist() == [[0.5, 4, -1]]
 
 
+@pytest.mark.parametrize("name", ["a cut", "a hard sigmoid", "a normalisation", "silu", "one product for all rows"])
+def test_what_is_not_a_number_stays_so_and_infinity_is_cut_as_in_onnxruntime(tmp_path, name):
+    path = saved(tmp_path / "g.onnx", *GRAPHS[name])
+    for bad in (np.nan, np.inf, -np.inf):
+        x = X.copy()
+        x[0, 1] = bad
+        np.testing.assert_allclose(answer(path, x), open_backend(path).run({"x": x})["y"], rtol=2e-6, atol=1e-6)
+
+
+def test_a_factor_of_ones_that_repeats_rows_is_not_left_out(tmp_path):
+    path = saved(tmp_path / "g.onnx", [("Mul", ["x", "ones"], ["y"])], {"ones": np.ones((2, 3), np.float32)}, x=(1, 3))
+    assert answer(path, X[:1]).tolist() == [X[0].tolist()] * 2
+
+
 def test_a_product_that_is_split_becomes_a_product_for_each_part(tmp_path):
     assert operators(saved(tmp_path / "g.onnx", *GRAPHS["a product in parts"])) == [
         "FULLY_CONNECTED", "FULLY_CONNECTED", "CONCATENATION"
@@ -170,6 +185,14 @@ def test_what_has_no_translation_is_told_with_the_node_and_the_way_out(tmp_path,
 def test_an_open_dimension_is_refused(tmp_path):
     with pytest.raises(BackendError, match="fixed float32 tensors"):
         LitertBackend(saved(tmp_path / "g.onnx", [("Relu", ["x"], ["y"])], x=("batch", 3)))
+
+
+def test_a_graph_that_lost_its_last_node_is_refused(tmp_path):
+    model = onnx.load(saved(tmp_path / "g.onnx", [("Relu", ["x"], ["r"]), ("Neg", ["r"], ["y"])]))
+    del model.graph.node[1]
+    (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BackendError, match="made by no operator"):
+        LitertBackend(tmp_path / "g.onnx")
 
 
 def test_a_file_that_is_no_graph_is_told_by_name(tmp_path):
