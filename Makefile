@@ -87,7 +87,7 @@ validate: $(READY)  ## drive the simulated robot by the controller node over ROS
 
 bench: bench-inference bench-timing  ## measure inference, then the timing of the node, on this machine
 
-bench-inference: $(READY)  ## measure one inference beside torch and beside its matrix products (15 minutes; INFERENCE="--record" publishes)
+bench-inference: $(READY)  ## measure one inference beside torch and beside its matrix products (20 minutes; INFERENCE="--record" publishes)
 	$(BIN)/python -m benchmarks.inference --run $(RUN) --bundle $(BUNDLE) $(INFERENCE)
 
 bench-timing: $(READY)  ## measure how punctual the node is, over ROS 2 (50 minutes; TIMING="--record" publishes)
@@ -125,7 +125,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv (one to three minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "error: cannot create .venv; on Debian and Ubuntu install the package python3-venv"; exit 1; }
-	@$(INSTALL); install torch && install -e '.[ort,record,bags,ros,sim,train,export]'
+	@$(INSTALL); install torch && install -e '.[ort,litert,record,bags,ros,sim,train,export]'
 	@touch $@
 
 # What tests and checks need beside it; the demo does without.

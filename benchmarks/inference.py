@@ -52,7 +52,7 @@ PROCESSES = 5
 
 @dataclass(frozen=True)
 class InferenceCommand:
-    """Time one inference of every policy in every backend, torch and the bare products; 15 minutes in full."""
+    """Time one inference of every policy in every backend, torch and the bare products; 20 minutes in full."""
 
     run: Path = Path("runs/arm_reach/mixed-25")
     """Run folder of `divo-train fit`; the graphs are exported from it."""
@@ -148,7 +148,7 @@ def _run(command: InferenceCommand, console: Console) -> None:
     console.print(f"and then holds {process['rss_mb']:.0f} MB.")
     if command.quick:
         return
-    machine = describe_machine(("divo", "numpy", "torch", "onnxruntime"))
+    machine = describe_machine(("divo", "numpy", "torch", "onnxruntime", "ai-edge-litert"))
     machine |= {"cores": str(len(cores)), "pinned to core": str(cores[command.core]), "commit": figures.commit()}
     write_json(command.out, machine, results, process)
     console.print(f"Written: {command.out}")

@@ -11,6 +11,9 @@ import numpy as np
 from divo_runtime.errors import BackendError
 from divo_runtime.observation import FloatArray
 
+FLOAT32 = np.dtype(np.float32)
+"""Made once: comparing a dtype with the class makes one each time, in every call of a network."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -80,15 +83,17 @@ def check_feeds(expected: Sequence[TensorSpec], feeds: Mapping[str, FloatArray],
     Raises:
         BackendError: Naming the tensor, what it is and what it should be.
     """
-    fits = len(feeds) == len(expected)
     for spec in expected:
         array = feeds.get(spec.name)
-        fits = fits and array is not None and array.shape == spec.shape and array.dtype == np.float32
-    if not fits:
-        raise BackendError(
-            "The feeds are not the network's inputs.",
-            where=where,
-            got=", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feeds.items()) or "nothing",
-            expected=", ".join(map(str, expected)),
-            fix="Feed float32 arrays of exactly these names and shapes.",
-        )
+        if array is None or array.shape != spec.shape or array.dtype != FLOAT32:
+            break
+    else:
+        if len(feeds) == len(expected):
+            return
+    raise BackendError(
+        "The feeds are not the network's inputs.",
+        where=where,
+        got=", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feeds.items()) or "nothing",
+        expected=", ".join(map(str, expected)),
+        fix="Feed float32 arrays of exactly these names and shapes.",
+    )

@@ -24,6 +24,7 @@ from benchmarks.inference_report import (
     write_page,
 )
 from divo_export.graphs import Trained
+from divo_runtime.backends import available_kinds
 from divo_runtime.contract import load_contract
 from divo_runtime.timing.latency import Percentiles
 from divo_sim.contracts import __file__ as contracts
@@ -92,6 +93,18 @@ def test_the_figures_bear_the_names_that_are_owed(result):
     assert (figures["bundle.open_ms"], figures["runtime.rss_mb"]) == ((250.0, "ms"), (74.4, "MB"))
 
 
+def test_the_figures_are_those_of_the_fastest_backend_with_the_default_one_beside_them():
+    times = {"onnxruntime": flat(50), "litert": flat(40), "torch eager": flat(20), "p": flat(30), "c": flat(10)}
+    result = summarize("sampler_n1_k5", times, "p", "c", 1)
+    assert result.fastest.contestant == "litert"  # torch is no backend
+    figures = figures_of([result], {"open_ms": 1.0, "rss_mb": 1.0}, deployed="actor_alone")
+    assert figures["inference.sampler_n1_k5.p50_us"] == (40.0, "us")
+    assert figures["inference.sampler_n1_k5.ratio_to_floor"] == (2.0, "1")
+    assert figures["inference.sampler_n1_k5.speed_vs_torch_eager"] == (0.5, "1")
+    assert figures["inference.sampler_n1_k5.onnxruntime.p50_us"] == (50.0, "us")
+    assert figures["inference.sampler_n1_k5.onnxruntime.ratio_to_floor"] == (2.5, "1")
+
+
 def test_the_page_quotes_every_case_between_its_marks(result, tmp_path):
     page = tmp_path / "inference.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
@@ -101,7 +114,8 @@ def test_the_page_quotes_every_case_between_its_marks(result, tmp_path):
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
-    assert text.count("<!-- figure inference.sampler_n1_k5.") == 8
+    assert text.count("<!-- figure inference.sampler_n1_k5.") == 10
+    assert "| `sampler_n1_k5` | `onnxruntime` | " in text
 
 
 def test_results_are_written_as_json_and_drawn(result, tmp_path):
@@ -136,6 +150,8 @@ def test_all_contestants_compute_the_same_action(trained, case, tmp_path):
     contestants, opened = open_contestants(trained, case, observation, tmp_path)
     with opened:
         action = contestants["onnxruntime"]()["action"][0]
+        for kind in available_kinds():
+            np.testing.assert_allclose(contestants[kind]()["action"][0], action, atol=1e-5)
         folded = contestants["torch eager, folded"]()
         folded = folded if case.critic is False else folded[0]
         np.testing.assert_allclose(folded[0].numpy(), action, atol=1e-5)

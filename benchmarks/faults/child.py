@@ -6,6 +6,7 @@ import json
 import queue
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Thread

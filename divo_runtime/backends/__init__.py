@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from divo_runtime.bundle.manifest import Precision
 from divo_runtime.errors import BackendError
 from divo_runtime.interfaces import Backend
 
@@ -23,12 +24,20 @@ class Kind:
     """Raises a `BackendError` that says what this machine lacks."""
     opener: Opener
     """Opens a network file with a number of threads."""
+    float32_only: bool = False
+    """Whether it cannot open a network that is stored in fewer bits."""
 
 
 def _onnxruntime() -> Kind:
     from divo_runtime.backends.onnxrt import OnnxBackend, import_onnxruntime
 
     return Kind(import_onnxruntime, OnnxBackend)
+
+
+def _litert() -> Kind:
+    from divo_runtime.backends.litert import LitertBackend, import_litert
+
+    return Kind(import_litert, LitertBackend, float32_only=True)
 
 
 def _onnxruntime_cuda() -> Kind:
@@ -57,6 +66,7 @@ def _tensorrt_fp16() -> Kind:
 
 OPENERS: dict[str, Callable[[], Kind]] = {
     "onnxruntime": _onnxruntime,
+    "litert": _litert,
     "onnxruntime-cuda": _onnxruntime_cuda,
     "onnxruntime-tensorrt": _onnxruntime_tensorrt,
     "tensorrt": _tensorrt,
@@ -95,6 +105,15 @@ def find_obstacle(kind: str) -> BackendError | None:
     except BackendError as error:
         return error
     return None
+
+
+def opens_precision(kind: str, precision: Precision) -> bool:
+    """Return whether a kind of engine can open networks that are stored in a precision.
+
+    Raises:
+        BackendError: If there is no such kind.
+    """
+    return precision == "float32" or not _find(kind).float32_only
 
 
 def available_kinds() -> tuple[str, ...]:

@@ -22,10 +22,10 @@ import numpy as np
 
 from divo_runtime.backends.cuda import Gpu, ask, find_gpu, import_cuda
 from divo_runtime.backends.engine_files import Precision, Target, find_engine, load_engine, rebuild_command
-from divo_runtime.bundle.graph import read_graph
 from divo_runtime.errors import BackendError
 from divo_runtime.interfaces import TensorSpec, check_feeds
 from divo_runtime.observation import FloatArray
+from divo_runtime.onnx_file.graph import read_graph
 
 MODULES = ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
 """In order of preference. The wheel tensorrt-lean-cu12-bindings alone gives the last name."""

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import yaml
 
-from divo_runtime.bundle.graph import read_graph
 from divo_runtime.bundle.manifest import (
     LEAPP_VERSION,
     SCHEMA,
@@ -26,6 +25,7 @@ from divo_runtime.bundle.manifest import (
 )
 from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, Port, leapp_ports, network_ports
 from divo_runtime.contract import Contract
+from divo_runtime.onnx_file.graph import read_graph
 from divo_runtime.safety.calibration import Calibration
 
 

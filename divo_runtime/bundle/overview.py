@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from divo_runtime.bundle.graph import read_graph
 from divo_runtime.bundle.loading import Bundle
 from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE
 from divo_runtime.contract import Contract
 from divo_runtime.errors import BundleError
+from divo_runtime.onnx_file.graph import read_graph
 from divo_runtime.parity.judgement import TOLERANCES, Parity
 from divo_runtime.parity.report import REPORT_FILE, ClosedLoop, read_report
 

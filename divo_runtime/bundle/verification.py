@@ -9,11 +9,11 @@ import math
 from pathlib import Path
 from typing import NoReturn
 
-from divo_runtime.bundle.graph import read_graph
 from divo_runtime.bundle.manifest import Manifest, Model, file_hash
 from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, Port, leapp_ports, network_ports
 from divo_runtime.errors import BundleError
 from divo_runtime.interfaces import TensorSpec
+from divo_runtime.onnx_file.graph import read_graph
 
 NO_STATISTIC = "Export the bundle again; if it comes back, look for NaN in the dataset."
 EXPORT_AGAIN = "Export the bundle again, or copy the whole folder again."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from divo_runtime.backends import open_backend
+from divo_runtime.backends import open_backend, opens_precision
 from divo_runtime.bundle.loading import Bundle
 from divo_runtime.bundle.manifest import PolicySettings, Precision
 from divo_runtime.bundle.ports import CRITIC, LEAPP_NODE, leapp_feeds
@@ -89,14 +89,15 @@ def check_networks(
         threads: Threads for one run, >= 1.
 
     Returns:
-        One record per network: the policies, the critic, and the network for LEAPP loaders if there is one. None is
-        judged yet, see `divo_runtime.parity.judgement.require_parity`.
+        One record per network that the engine opens: the policies, the critic, and the network for LEAPP loaders if
+        there is one. None is judged yet, see `divo_runtime.parity.judgement.require_parity`.
 
     Raises:
         BackendError: If the engine is missing or cannot open or run a network.
     """
     results, actor = [], None
-    for name, settings in policies.items():
+    opened = {name: chosen for name, chosen in policies.items() if opens_precision(backend, chosen.precision)}
+    for name, settings in opened.items():
         with closing(open_backend(folder / f"{name}.onnx", backend, threads)) as network:
             answers = run_policy(network, sample)
         labels = name, backend, computed_in(settings, backend)

@@ -11,7 +11,7 @@ import numpy as np
 from divo_export.closed_loop import compare_closed_loop, deployed_in_torch, open_environment, require_return
 from divo_export.divergence import name_divergence
 from divo_export.graphs import Announce, Trained
-from divo_runtime.backends import OPENERS, find_obstacle, open_backend
+from divo_runtime.backends import OPENERS, find_obstacle, open_backend, opens_precision
 from divo_runtime.bundle.manifest import PolicySettings
 from divo_runtime.parity.check import check_networks
 from divo_runtime.parity.judgement import Parity, ParityError, require_parity
@@ -91,7 +91,7 @@ def compare_returns(
     loops = []
     with closing(environment):
         for name, settings in policies.items():
-            for backend in backends:
+            for backend in (kind for kind in backends if opens_precision(kind, settings.precision)):
                 with closing(NetworkPolicy(open_backend(folder / f"{name}.onnx", backend), contract)) as exported:
                     reference = deployed_in_torch(trained.networks, settings)
                     labels = name, backend, contract.environment

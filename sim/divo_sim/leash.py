@@ -1,7 +1,7 @@
 """`python -m divo_sim.leash PARENT MODULE ARGUMENTS`: run a module that must not outlive the process that started it.
 
-A controller whose validation was killed would go on commanding. The kernel sends it SIGTERM when its parent dies, however
-it dies, and it then stops as it does for a person. Source: prctl(2), PR_SET_PDEATHSIG.
+A controller whose validation was killed would go on commanding. The kernel sends it SIGTERM when its parent dies,
+however it dies, and it then stops as it does for a person. Source: prctl(2), PR_SET_PDEATHSIG.
 """
 
 from __future__ import annotations

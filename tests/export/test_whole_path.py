@@ -11,6 +11,7 @@ from rich.console import Console
 
 from divo_export.bundle import export_bundle
 from divo_export.options import ExportOptions
+from divo_export.parity import export_backends
 from divo_runtime.bundle.loading import load_bundle
 from divo_sim.arm_body import simulated_arm
 from divo_sim.arm_episode import STEP_LIMIT
@@ -46,7 +47,8 @@ def test_a_recording_becomes_a_policy_that_acts_in_the_simulator(tmp_path):
     lines: list[str] = []
     options = ExportOptions(more_steps=(2,), parity_observations=100, episodes=2)
     out = export_bundle(run, tmp_path / "bundle", options, created, lines.append).folder
-    assert len(lines) == 13  # five graphs, five comparisons, three policies in closed loop
+    kinds = len(export_backends()[0])
+    assert len(lines) == 5 + kinds * (5 + 3)  # five graphs; per backend comparisons, policies in closed loop
 
     with load_bundle(out) as bundle:
         assert (

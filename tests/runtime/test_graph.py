@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from divo_runtime.bundle.graph import read_graph
 from divo_runtime.errors import BundleError
 from divo_runtime.interfaces import TensorSpec
+from divo_runtime.onnx_file.graph import read_graph
 
 
 @pytest.fixture

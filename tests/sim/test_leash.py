@@ -56,7 +56,5 @@ def test_a_program_whose_parent_has_ended_before_it_began_does_not_run():
 
 def test_the_module_sees_its_own_arguments(tmp_path):
     (tmp_path / "told.py").write_text("import sys; print(sys.argv[1:], __name__)")
-    done = subprocess.run(
-        leashed(["told", "--one", "2"]), capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = subprocess.run(leashed(["told", "--one", "2"]), capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "['--one', '2'] __main__\n"
