@@ -154,6 +154,8 @@ class FitConfig:
     """Updates between checkpoints: what a kill may cost."""
     log_every: int = 200
     """Updates between rows of metrics."""
+    snapshots: int = 0
+    """Networks of every stage that are kept while it trains, equally spaced, for learning curves; 0 keeps none."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Shape of the networks."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
