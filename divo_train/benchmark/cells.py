@@ -28,7 +28,7 @@ def cells_of(plan: Plan, trial: Trial) -> Iterator[Cell]:
     for policy in policies_of(plan, trial):
         for environment in evaluations(trial) if policy in plan.curves.policies else ():
             for seed in range(plan.seeds):
-                for point in range(1, plan.curves.points):  # the last point is the last checkpoint
+                for point in plan.curves.points:
                     yield Cell(trial.name, policy, seed, environment, point)
 
 

@@ -49,8 +49,9 @@ def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: 
         figure.subplots(1, max(len(counted), 1), squeeze=False)[0], counted.items(), strict=True
     ):
         for policy in (one for one in policies_of(plan, played.trial) if one in curves.policies):
-            points = {point: played.scores(policy, point % curves.points) for point in range(1, curves.points + 1)}
-            seen = {100 * point / curves.points: list(each.values()) for point, each in points.items() if each}
+            points = {point: played.scores(policy, point) for point in curves.points}
+            points[curves.snapshots] = played.scores(policy)
+            seen = {100 * point / curves.snapshots: list(each.values()) for point, each in points.items() if each}
             if len(seen) > 1:
                 (line,) = axis.plot(seen, [np.mean(each) for each in seen.values()], label=names[policy], linewidth=1.2)
                 low, high = [min(each) for each in seen.values()], [max(each) for each in seen.values()]

@@ -30,10 +30,10 @@ class Trial(Record, frozen=True, kw_only=True):
     """Name -> gymnasium id of each evaluation; empty for the contract's environment alone. Their mean is the score."""
     probes: dict[str, str] = msgspec.field(default_factory=dict)
     """Name -> gymnasium id of further environments, which are played and shown but are no part of the score."""
-    random_return: float
-    """Mean return of random actions, which scores 0."""
-    expert_return: float
-    """Mean return of the clean scripted expert, which scores 100."""
+    random_return: float | dict[str, float]
+    """Mean return of random actions, which scores 0; or environment -> that."""
+    expert_return: float | dict[str, float]
+    """Mean return of the clean scripted expert, which scores 100; or environment -> that."""
     policies: tuple[str, ...] = ()
     """Which of the plan's policies; empty for all."""
     counted: bool = True
@@ -47,12 +47,19 @@ class Trial(Record, frozen=True, kw_only=True):
 class Curves(Record, frozen=True, kw_only=True):
     """Learning curves: snapshots of every stage are kept while it trains, and played."""
 
-    points: Count
-    """Equally spaced snapshots of a stage, the last one included."""
+    snapshots: Count
+    """Of every stage, equally spaced, the last one included."""
+    every: Count = 1
+    """Which of them are played: one in so many, and the last."""
     episodes: Count
     """Episodes per snapshot, training seed and environment."""
     policies: tuple[str, ...]
     """Whose."""
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """Numbers of the snapshots that are played, from 1; not the last one, which is the last checkpoint."""
+        return tuple(range(self.every, self.snapshots, self.every))
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -93,6 +100,12 @@ def read_plan(path: Path) -> Plan:
     for trial in plan.trials:
         _require_known("policy", (*plan.policies, *(plan.curves.policies if plan.curves else ())), known, plan.name)
         _require_known("policy of the plan", trial.policies, plan.policies, trial.name)
+        for constants in (trial.random_return, trial.expert_return):
+            if isinstance(constants, dict) and set(constants) != set(trial.environments):
+                raise DivoError(
+                    "A score needs two constants for each environment.", where=trial.name,
+                    got=", ".join(constants), expected=", ".join(trial.environments),
+                )  # fmt: skip
         _require_known("method", (*plan.method_settings, *trial.method_settings), METHODS, trial.name)
         fit_configs(plan, trial, Path("unused"))
     return plan
@@ -120,7 +133,7 @@ def fit_configs(plan: Plan, trial: Trial, out: Path) -> dict[str, FitConfig]:
     common = changed(changed(FitConfig(), plan.settings, plan.name), trial.settings, trial.name)
     common = dataclasses.replace(common, dataset=trial.dataset, seed=0, replicas=plan.seeds)
     if plan.curves:
-        common = dataclasses.replace(common, snapshots=plan.curves.points)
+        common = dataclasses.replace(common, snapshots=plan.curves.snapshots)
     runs: dict[FitConfig, list[str]] = {common: []}
     for method in methods_of(policies_of(plan, trial)):
         own = changed(common, plan.method_settings.get(method, {}), f"{plan.name}, {method}")

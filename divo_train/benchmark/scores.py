@@ -36,14 +36,18 @@ class Played:
 
     def score(self, policy: str, seed: int, point: int = 0) -> float | None:
         """Return 100 (return - random) / (expert - random), a mean over environments; None if one was not played."""
-        returns = []
+        scores = []
         for environment in evaluations(self.trial):
             episodes = self.cells.get(Cell(self.trial.name, policy, seed, environment, point))
             if not episodes:
                 return None
-            returns.append(float(np.mean([episode.return_ for episode in episodes])))
-        random, expert = self.trial.random_return, self.trial.expert_return
-        return 100 * (float(np.mean(returns)) - random) / (expert - random)
+            random, expert = (
+                constants[environment] if isinstance(constants, dict) else constants
+                for constants in (self.trial.random_return, self.trial.expert_return)
+            )
+            mean = float(np.mean([episode.return_ for episode in episodes]))
+            scores.append(100 * (mean - random) / (expert - random))
+        return float(np.mean(scores))
 
     def scores(self, policy: str, point: int = 0) -> dict[int, float]:
         """Return seed -> score, of the seeds that were played."""

@@ -26,7 +26,7 @@ PLAN = {
     "settings": {"value": {"updates": 7}},
     "trials": [
         {"name": "a", "dataset": "data/a", "random_return": -10, "expert_return": 10},
-        {"name": "b", "dataset": "data/b", "random_return": 0, "expert_return": 1,
+        {"name": "b", "dataset": "data/b", "random_return": {"far": 0, "near": 0.5}, "expert_return": 1,
          "environments": {"far": "Far-v0", "near": "Near-v0"}, "settings": {"value": {"backup_s": 2}}},
     ],
 }  # fmt: skip
@@ -102,16 +102,16 @@ def test_a_method_with_settings_of_its_own_is_trained_apart_and_the_others_share
 
 def test_a_trial_may_have_fewer_policies_probes_and_curves_with_episodes_of_their_own(tmp_path):
     trials = [{**PLAN["trials"][0], "policies": ["bc"], "probes": {"closed": "Closed-v0"}}]
-    curves = {"points": 3, "episodes": 2, "policies": ["sampler", "bc"]}
+    curves = {"snapshots": 5, "every": 2, "episodes": 2, "policies": ["sampler", "bc"]}
     plan = read_plan(plan_file(tmp_path, seeds=1, trials=trials, curves=curves, probe_episodes=5, first_seed=70))
     trial = plan.trials[0]
     assert policies_of(plan, trial) == ("bc",)
     cells = {(cell.environment, cell.point): episodes_of(plan, trial, cell) for cell in cells_of(plan, trial)}
     assert cells == {
-        ("default", 0): range(70, 73), ("closed", 0): range(70, 75), ("default", 1): range(70, 72),
-        ("default", 2): range(70, 72),
+        ("default", 0): range(70, 73), ("closed", 0): range(70, 75), ("default", 2): range(70, 72),
+        ("default", 4): range(70, 72),
     }  # fmt: skip
-    assert fit_configs(plan, trial, tmp_path)["bc"].snapshots == 3
+    assert fit_configs(plan, trial, tmp_path)["bc"].snapshots == 5
 
 
 def test_a_cell_counts_as_played_with_the_episodes_that_the_plan_asks_for_and_no_others(tmp_path):
@@ -135,6 +135,7 @@ def test_a_cell_counts_as_played_with_the_episodes_that_the_plan_asks_for_and_no
         ({"method_settings": {"bc": {"cloning": {"update": 1}}}}, "no such setting"),
         ({"method_settings": {"sampler": {}}}, "no such method"),
         ({"policies": ["divo"]}, "no such policy"),
+        ({"trials": [{**PLAN["trials"][1], "expert_return": {"far": 1}}]}, "constants for each environment"),
         ({"trials": [{**PLAN["trials"][0], "policies": ["td3bc"]}]}, "no such policy of the plan"),
     ],
 )
@@ -156,8 +157,8 @@ def write_trial(plan, trial, folder, returns):
 
 def test_tables_show_what_was_played_and_say_what_was_not(tmp_path):
     plan = read_plan(plan_file(tmp_path))
-    # a: seed 0 gains 0 and 10 (score 75), seed 1 gains -10 (score 0). b: 1 on the far (100), 0 on the near (0); bc has
-    # played one of its two seeds there.
+    # a: seed 0 gains 0 and 10 (score 75), seed 1 gains -10 (score 0). b: 1 on the far (100), 0 on the near where
+    # random gains 0.5 (-100); bc has played one of its two seeds there.
     a = write_trial(plan, plan.trials[0], tmp_path, lambda policy, seed, _: ((0.0, 10.0), (-10.0, -10.0))[seed])
     b = write_trial(
         plan, plan.trials[1], tmp_path,
@@ -167,14 +168,14 @@ def test_tables_show_what_was_played_and_say_what_was_not(tmp_path):
         ("sampler", (75.0, 0.0), 37.5), ("bc", (75.0, 0.0), 37.5)
     ]  # fmt: skip
     assert [(row.policy, row.seeds, row.whole) for row in trial_rows(plan, b)] == [
-        ("sampler", (50.0, 50.0), True), ("bc", (50.0,), False)
+        ("sampler", (0.0, 0.0), True), ("bc", (0.0,), False)
     ]  # fmt: skip
     assert {name: one.tolist() for name, one in overall(plan, {"a": a, "b": b}).items()} == {
-        "sampler": [[75.0, 50.0], [0.0, 50.0]]
+        "sampler": [[75.0, 0.0], [0.0, 0.0]]
     }
     text = write_tables(plan, tmp_path).read_text()
     assert "| DIVO | 37.5 [0.0, 75.0] | 100.0% | 100.0% | 75.0, 0.0 |" in text
-    assert "| BC | 50.0 [50.0, 50.0] | 100.0% | 100.0% | 100.0% | 100.0% | 50.0 (1 of 2) |" in text
+    assert "| BC | 0.0 [0.0, 0.0] | 100.0% | 100.0% | 100.0% | 100.0% | 0.0 (1 of 2) |" in text
     assert "Not run on every dataset yet: BC." in text
     assert (tmp_path / "scores.png").stat().st_size > 1000
     (tmp_path / "b.csv").unlink()

@@ -32,7 +32,7 @@ SETTINGS = {
 def plan_file(folder, dataset, **changes):
     plan = {
         "name": "tiny", "policies": ["sampler", "bc"], "seeds": 2, "episodes": 2, "probe_episodes": 1,
-        "curves": {"points": 2, "episodes": 1, "policies": ["sampler"]}, "settings": SETTINGS,
+        "curves": {"snapshots": 2, "episodes": 1, "policies": ["sampler"]}, "settings": SETTINGS,
         "method_settings": {"bc": {"cloning": {"updates": 10}}},
         "trials": [{
             "name": "arm", "dataset": str(dataset), "random_return": -10, "expert_return": 8,
