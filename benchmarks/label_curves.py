@@ -84,7 +84,9 @@ def label_rows(config: FitConfig, trial: str, seed: int) -> list[LabelRow]:
     folder = Path(config.dataset)
     dataset = load_minari(folder, hidden=True)
     data, good = training_set(dataset, "cpu"), good_transitions(dataset, folder)
-    rows = []
+    rows: list[LabelRow] = []
+    if good.all() or not good.any():  # such as `biased`, where every driver is clean
+        return rows
     for point, updates in enumerate(snapshot_steps(VALUE.updates(config), config.snapshots), start=1):
         critic = snapshot_tensors(config, VALUE, seed, point)
         found = label_quality(label_advantages(data, config, critic).numpy(), good, config.labels.positive_fraction)

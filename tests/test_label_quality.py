@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks.label_curves import LabelCurves, LabelRow, label_rows, read_labels, write_labels
 from benchmarks.label_quality import area_under_curve, good_transitions, label_quality, transitions_before_the_post
+from divo_sim.collect import Recipe, collect
 from divo_train.config import FitConfig, NetworkConfig, OptimizerConfig, ValueConfig
 from divo_train.data.minari import load_minari
 from divo_train.methods.divo import VALUE
@@ -70,6 +71,11 @@ def test_rows_come_back_from_csv_as_they_were(tmp_path):
     assert read_labels(tmp_path / "labels.csv") == []
     write_labels(tmp_path / "labels.csv", rows)
     assert read_labels(tmp_path / "labels.csv") == rows
+
+
+def test_data_that_are_all_good_have_no_label_rows(tmp_path):
+    folder = collect(Recipe("expert", 200, seed=5), tmp_path, workers=1, report=lambda _: None)
+    assert label_rows(FitConfig(dataset=str(folder)), "arm", seed=0) == []
 
 
 def test_trials_without_a_trained_critic_are_named(tmp_path):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from divo_train.benchmark.plan import Curves, Plan, policies_of
-from divo_train.benchmark.scores import Played, iqm, overall, titles, trial_rows
+from divo_train.benchmark.scores import OWN_POLICIES, Played, iqm, overall, titles, trial_rows
 from divo_train.benchmark.statistics import Estimate
 
 matplotlib.use("agg")
@@ -53,7 +53,9 @@ def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: 
             points[curves.snapshots] = played.scores(policy)
             seen = {100 * point / curves.snapshots: list(each.values()) for point, each in points.items() if each}
             if len(seen) > 1:
-                (line,) = axis.plot(seen, [np.mean(each) for each in seen.values()], label=names[policy], linewidth=1.2)
+                (line,) = axis.plot(
+                    list(seen), [np.mean(each) for each in seen.values()], label=names[policy], linewidth=1.2
+                )
                 low, high = [min(each) for each in seen.values()], [max(each) for each in seen.values()]
                 axis.fill_between(list(seen), low, high, color=line.get_color(), alpha=0.12, linewidth=0)
                 drawn = True
@@ -71,10 +73,11 @@ def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: 
 
 def _draw_panel(axis: Axes, title: str, rows: Mapping[str, tuple[Estimate, tuple[float, ...]]]) -> None:
     names = titles()
-    for line, (score, seeds) in enumerate(reversed(list(rows.values()))):
-        axis.plot([score.low, score.high], [line, line], color="C0", linewidth=3, alpha=0.5)
+    for line, (policy, (score, seeds)) in enumerate(reversed(list(rows.items()))):
+        colour = "C1" if policy in OWN_POLICIES else "C0"
+        axis.plot([score.low, score.high], [line, line], color=colour, linewidth=3, alpha=0.5)
         axis.plot(seeds, [line] * len(seeds), ".", color="0.4", markersize=4)
-        axis.plot(score.value, line, "|", color="C0", markersize=10, markeredgewidth=2)
+        axis.plot(score.value, line, "|", color=colour, markersize=10, markeredgewidth=2)
     axis.set_yticks(range(len(rows)), [names[policy] for policy in reversed(list(rows))], fontsize=7)
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("score: 0 random, 100 expert", fontsize=7)

@@ -16,8 +16,8 @@ from divo_train.evaluate import Episode
 from divo_train.methods import METHODS
 
 RESAMPLING_SEED = 0
-OWN_METHODS = ("divo", "divo_w1", "divo_exp", "divo_soft")
-"""DIVO and its variants; every other method is a baseline."""
+OWN_POLICIES = {policy for name in ("divo", "divo_w1", "divo_exp", "divo_soft") for policy in METHODS[name].policies}
+"""DIVO and its variants; every other policy is a baseline."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,14 @@ def best_baseline(scores: Mapping[str, Scores]) -> str | None:
 
     Chosen after the fact, which favours the baseline; the interval of a difference to it does not choose again.
     """
-    own = {policy for method in OWN_METHODS for policy in METHODS[method].policies}
-    baselines = [policy for policy in scores if policy not in own]
+    baselines = [policy for policy in scores if policy not in OWN_POLICIES]
     return max(baselines, key=lambda policy: iqm(scores[policy]).value, default=None)
 
 
 def titles() -> dict[str, str]:
     """Return policy -> what tables call it."""
     return {
-        policy: method.title + (", one-step actor" if policy.endswith("actor") else "")
+        policy: method.title + (", actor" if policy.endswith("actor") else "")
         for method in METHODS.values()
         for policy in method.policies
     }

@@ -32,8 +32,10 @@ def trial_table(plan: Plan, played: Played) -> str:
     lines = [_line(["method", "score", *heads, "seeds"]), "|---" * (3 + len(heads)) + "|"]
     lines += [_line([names[row.policy], show(row.score), *_shares(row), _seeds(row, plan)]) for row in rows]
     missing = [names[name] for name in policies_of(plan, played.trial) if name not in {row.policy for row in rows}]
-    note = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
-    return ("\n".join(lines) + "\n" if rows else "Nothing of this has been run yet.\n") + (note if rows else "")
+    if not rows:
+        return "Nothing of this has been run yet.\n"
+    note = f"\nNot run yet: {'; '.join(missing)}.\n" if missing else ""
+    return "\n".join(lines) + "\n" + note
 
 
 def overall_table(plan: Plan, scores: Mapping[str, Scores]) -> str:
@@ -45,9 +47,11 @@ def overall_table(plan: Plan, scores: Mapping[str, Scores]) -> str:
         _line([names[policy], show(estimate), f"{scores[policy].mean():.1f}"])
         for policy, estimate in sorted(estimates.items(), key=lambda item: -item[1].value)
     ]
+    if not scores:
+        return "Nothing has been run on every dataset yet.\n"
     missing = [names[policy] for policy in plan.policies if policy not in scores]
-    note = f"\nNot run on every dataset yet: {', '.join(missing)}.\n" if missing else ""
-    return ("\n".join(lines) + "\n" if scores else "") + note
+    note = f"\nNot run on every dataset yet: {'; '.join(missing)}.\n" if missing else ""
+    return "\n".join(lines) + "\n" + note
 
 
 def show(estimate: Estimate) -> str:
