@@ -138,8 +138,8 @@ class FitConfig:
     """Run folder; a run that was interrupted goes on from its last checkpoint."""
     methods: tuple[str, ...] = ("divo", "bc")
     """What to train: divo, bc (behaviour cloning, to see what the diffusion model is for), or another of
-    `divo_train.methods`: bc10, bc_noise, td3bc, iql, rebrac, diffusion_bc, idql, diffusion_ql, one_step, divo_w1,
-    divo_exp, divo_soft."""
+    `divo_train.methods`: bc10, bc_noise, td3bc, iql, iql_joint, rebrac, diffusion_bc, idql, diffusion_ql, one_step,
+    divo_w1, divo_exp, divo_soft."""
     seed: int = 0
     """Seed of weights, batches and noise; the same seed on the same machine gives the same weights."""
     replicas: int = 1
