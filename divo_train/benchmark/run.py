@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from divo_runtime.errors import DivoError
 from divo_train.benchmark.cells import cells_of, episodes_of, evaluations, is_played
 from divo_train.benchmark.episodes import Cell, gather_cells, write_results
 from divo_train.benchmark.plan import Plan, Trial, fit_configs
+from divo_train.benchmark.play import play_together
 from divo_train.benchmark.snapshots import load_snapshot
 from divo_train.config import FitConfig
-from divo_train.evaluate import play_episode
 from divo_train.fit import fit, seed_folder
 from divo_train.methods import METHODS
 from divo_train.policies import torch_policy
@@ -29,6 +30,8 @@ from divo_train.trained import load_networks
 
 HOW_IT_RUNS = ("out", "methods", "device", "workers", "threads", "checkpoint_every", "log_every", "snapshots")
 """Settings that do not change what is learned."""
+TOGETHER = 10
+"""Episodes that a process plays at a time."""
 
 
 def run_plan(
@@ -71,13 +74,10 @@ def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: P
     else:
         networks = load_networks(seed_folder(config, cell.seed))
     policy = torch_policy(networks, cell.policy)
-    environment = {**evaluations(trial), **trial.probes}[cell.environment]
-    world = gymnasium.make(environment or networks.contract.environment)
-    try:
-        episodes = [play_episode(world, policy, seed) for seed in episodes_of(plan, trial, cell)]
-        write_results(cell.path(folder), {cell: episodes})
-    finally:
-        world.close()
+    environment = {**evaluations(trial), **trial.probes}[cell.environment] or networks.contract.environment
+    with ExitStack() as stack:
+        worlds = [stack.enter_context(closing(gymnasium.make(environment))) for _ in range(TOGETHER)]
+        write_results(cell.path(folder), {cell: play_together(worlds, policy, episodes_of(plan, trial, cell))})
 
 
 def method_of(policy: str) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import pytest
 import yaml
 from rich.console import Console
@@ -19,6 +20,8 @@ from divo_train.benchmark.command import BenchmarkConfig, run_benchmark
 from divo_train.benchmark.episodes import read_results
 from divo_train.benchmark.plan import fit_configs, read_plan
 from divo_train.benchmark.snapshots import load_snapshot
+from divo_train.evaluate import play_episode
+from divo_train.policies import torch_policy
 from divo_train.trained import load_networks
 
 PATIENCE_S = 120
@@ -79,6 +82,16 @@ def test_a_benchmark_that_was_killed_plays_the_rest_and_publishes_every_episode(
     }
     assert len(played) == 2 * 2 + 2 * 2 + 2  # evaluation, probe, half-way point of the sampler's curve
     assert "| BC |" in tables.read_text()
+
+    world = gymnasium.make("divo_sim.environments:divo/ArmReach-v0")
+    for cell in [cell for cell in played if not cell.point and cell.environment == "default"]:
+        out = folder / "bc" if cell.policy == "bc" else folder
+        policy = torch_policy(load_networks(out / f"seed-{cell.seed}"), cell.policy)
+        for together in played[cell]:  # the same episodes as one at a time
+            alone = play_episode(world, policy, together.seed)
+            assert (together.steps, together.success) == (alone.steps, alone.success)
+            assert together.return_ == pytest.approx(alone.return_, rel=1e-5)
+    world.close()
 
     configs = fit_configs(plan, trial, folder)
     early, late = load_snapshot(configs["divo"], 1, 1), load_snapshot(configs["divo"], 1, 2)
