@@ -53,8 +53,9 @@ def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[st
 
 def differences_table(summary: Summary) -> str:
     """Return what DIVO gains on others, with what each comparison is about."""
-    lines = ["| DIVO's sampler minus | difference of IQM | what it isolates |", "|---|---|---|"]
-    names = titles()
+    names, counted = titles(), [name for name, played in summary.trials.items() if played.trial.counted]
+    heads = " | ".join(["DIVO's sampler minus", "what it isolates", "over all", *counted])
+    lines = [f"| {heads} |", "|---" * (3 + len(counted)) + "|"]
     about = {
         "divo_minus_best_baseline": (f"{names.get(summary.best or '', '-')}, the best baseline", "all of it"),
         "divo_minus_w1": (f"{names['divo_w1']} (the same policy as IDQL here)", "the binary weight"),
@@ -62,7 +63,9 @@ def differences_table(summary: Summary) -> str:
         "divo_minus_actor": ("its one-step actor, as deployed", "what distillation costs"),
     }
     found = {name: estimate for name, estimate in summary.differences.items() if name in about}
-    lines += [f"| {about[name][0]} | {show(estimate)} | {about[name][1]} |" for name, estimate in found.items()]
+    for name, estimate in found.items():
+        numbers = " | ".join(show(each) for each in (estimate, *summary.by_trial[name]))
+        lines.append(f"| {' | '.join(about[name])} | {numbers} |")
     return "\n".join(lines) + "\n" if found else NOT_YET
 
 

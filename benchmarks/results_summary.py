@@ -36,6 +36,8 @@ class Summary:
     """The best baseline."""
     differences: Mapping[str, Estimate]
     """`divo_minus_w1` and the like."""
+    by_trial: Mapping[str, tuple[Estimate, ...]]
+    """The same on each counted trial."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,18 @@ def summarize_results(plan: Plan, results: Path) -> Summary:
     scores = overall(plan, trials)
     best = best_baseline(scores)
     others = {"best_baseline": best, "w1": "divo_w1", "exp": "divo_exp", "actor": "actor"}
-    found = {
-        f"divo_minus_{name}": difference(scores, "sampler", other)
+    pairs = {
+        f"divo_minus_{name}": (scores["sampler"], scores[other])
         for name, other in others.items()
         if other in scores and "sampler" in scores
     }
-    return Summary(trials, scores, best, found)
+    found = {name: difference(*pair) for name, pair in pairs.items()}
+    columns = range(sum(trial.counted for trial in plan.trials))
+    by_trial = {
+        name: tuple(difference(own[:, [column]], other[:, [column]]) for column in columns)
+        for name, (own, other) in pairs.items()
+    }
+    return Summary(trials, scores, best, found, by_trial)
 
 
 def figures_of(plan: Plan, summary: Summary, labels: Sequence[LabelRow]) -> Figures:

@@ -133,7 +133,7 @@ def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, tmp_path, 
     assert command.run() == 0
     assert check.run() == 0
     text = page.read_text()
-    assert "| IDQL, the best baseline | 19.0 [19.0, 19.0] | all of it |" in text
+    assert "| IDQL, the best baseline | all of it | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] |" in text
     assert "| DIVO | 50% | 50% | 75% | 75% | 75% |" in text
     assert "| arm.mixed-5 | 5.0% | 45.0% | 40.0% | 80.0% | 0.850 |" in text
     assert "old" not in text

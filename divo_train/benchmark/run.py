@@ -75,9 +75,10 @@ def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: P
         networks = load_networks(seed_folder(config, cell.seed))
     policy = torch_policy(networks, cell.policy)
     environment = {**evaluations(trial), **trial.probes}[cell.environment] or networks.contract.environment
+    seeds = episodes_of(plan, trial, cell)
     with ExitStack() as stack:
-        worlds = [stack.enter_context(closing(gymnasium.make(environment))) for _ in range(TOGETHER)]
-        write_results(cell.path(folder), {cell: play_together(worlds, policy, episodes_of(plan, trial, cell))})
+        worlds = [stack.enter_context(closing(gymnasium.make(environment))) for _ in seeds[:TOGETHER]]
+        write_results(cell.path(folder), {cell: play_together(worlds, policy, seeds)})
 
 
 def method_of(policy: str) -> str:

@@ -109,9 +109,9 @@ def iqm(scores: Scores) -> Estimate:
     return estimate_iqm(scores, np.random.default_rng(RESAMPLING_SEED))
 
 
-def difference(scores: Mapping[str, Scores], first: str, second: str) -> Estimate:
+def difference(first: Scores, second: Scores) -> Estimate:
     """Return how much better one policy is than another, paired by seed."""
-    return estimate_difference(scores[first], scores[second], np.random.default_rng(RESAMPLING_SEED))
+    return estimate_difference(first, second, np.random.default_rng(RESAMPLING_SEED))
 
 
 def best_baseline(scores: Mapping[str, Scores]) -> str | None:
