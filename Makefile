@@ -16,7 +16,7 @@ READY = .venv/.ready
 TOOLS_READY = .venv/.tools-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test check format collect collect-maze train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl referee gpu clean
+.PHONY: help demo figures test check format collect collect-maze collect-mixed train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl benchmark results referee gpu clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
@@ -53,6 +53,7 @@ check: $(TOOLS_READY)  ## format, lint, types, import rules, spelling, figures
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
 	$(BIN)/python -m benchmarks.figures check
+	$(BIN)/python -m benchmarks.results check
 
 format: $(TOOLS_READY)  ## put the code in form
 	$(BIN)/ruff format .
@@ -63,6 +64,11 @@ collect: $(READY)  ## record the simulated arm's scripted behaviours into a data
 
 collect-maze: $(READY)  ## record the simulated base's scripted behaviours in the medium maze (docs/tasks.md)
 	$(BIN)/divo-sim collect --task base_maze --mixture mixed-20 --transitions 200000 --seed $(SEED)
+
+collect-mixed: $(READY)  ## record the datasets of the published comparison: mixed and biased, arm and maze (15 minutes)
+	for mixture in mixed-25 mixed-5 biased; do $(BIN)/divo-sim collect --mixture $$mixture; done
+	for mixture in mixed-25 mixed-5 mixed-20; do \
+	  $(BIN)/divo-sim collect --task base_maze --mixture $$mixture --transitions 200000; done
 
 train: $(READY)  ## train DIVO, and behaviour cloning beside it, on the dataset
 	$(BIN)/divo-train fit --dataset $(DATASET) --out $(RUN) --seed $(SEED)
@@ -98,6 +104,15 @@ bench-train: $(TOOLS_READY)  ## measure updates per second beside d3rlpy's, one 
 
 referee: $(TOOLS_READY)  ## train d3rlpy's TD3+BC, IQL and ReBRAC on the same data, seeds and updates, and compare (hours)
 	$(BIN)/python -m benchmarks.referee --dataset $(DATASET) $(REFEREE)
+
+benchmark: collect-mixed $(TOOLS_READY)  ## the published comparison: record data, train, play, fill docs/results.md (most of a day; goes on after a kill)
+	$(BIN)/divo-train benchmark benchmarks/mixed.yaml $(BENCHMARK)
+	$(BIN)/python -m benchmarks.label_curves benchmarks/mixed.yaml
+	$(MAKE) --no-print-directory results
+
+results: $(READY)  ## fill docs/results.md from the committed episodes (RESULTS="--record" publishes the figures)
+	$(BIN)/python -m benchmarks.results fill $(RESULTS)
+	$(BIN)/python -m benchmarks.figures fill
 
 bench-d4rl: $(TOOLS_READY)  ## the paper's 18 D4RL tasks, from D4RL's own files in D4RL=folder (weeks on a CPU; docs/d4rl.md)
 	@test -n "$(D4RL)" || { echo 'error: say where the files are: make bench-d4rl D4RL=~/.d4rl/datasets'; exit 1; }

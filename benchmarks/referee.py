@@ -36,11 +36,12 @@ from divo_train.trained import TrainedNetworks, load_networks
 
 DIFFERENCES = """\
 Ours: hidden layers of the policies are SiLU (theirs ReLU); observations are cut at 10 standard deviations.
-IQL: ours trains the policy after the critic, as the mean of a Gaussian of fixed width, on weights per standard
-deviation of the advantage, with LayerNorm in Q and V; theirs trains all together, with a learned width, on the raw
-advantage. ReBRAC: ours climbs the first Q, theirs the lower one; after a time-out theirs is penalised for the distance
-to a zero action, ours is not.
+IQL is our `iql_joint`: critic, policy and its width together, on the raw advantage, no LayerNorm; theirs weighs by the
+critic after the step's update, ours by that before it. ReBRAC: ours climbs the first Q, theirs the lower one; after a
+time-out theirs is penalised for the distance to a zero action, ours is not.
 """
+OURS = {"iql": "iql_joint"}
+"""d3rlpy's method -> ours, where that has another name."""
 FIRST_SEED = 20_000
 """Of the evaluation; far from the seeds of data and of tuning."""
 
@@ -112,7 +113,7 @@ class RefereeConfig:
             base,
             dataset=str(self.dataset),
             out=str(self.out / "runs"),
-            methods=self.methods,
+            methods=tuple(OURS.get(method, method) for method in self.methods),
             replicas=self.seeds,
             workers=self.workers,
             network=dataclasses.replace(base.network, width=self.width, depth=self.depth),
@@ -128,7 +129,7 @@ class RefereeConfig:
                 target_rate=0.005,
             ),
             rebrac=dataclasses.replace(base.rebrac, actor_penalty=self.actor_penalty, critic_penalty=0.01),
-            iql=dataclasses.replace(base.iql, updates=self.updates),
+            iql=dataclasses.replace(base.iql, layer_norm=False),
         )  # fmt: skip
 
     def their_job(self, method: str, seed: int) -> dict[str, Any]:
@@ -192,7 +193,11 @@ def play(who: str, method: str, run: Path, path: Path, environment: str, config:
     """Play one trained policy and return (episodes,) returns."""
     torch.set_num_threads(1)
     networks = load_networks(run)
-    policy: Any = torch_policy(networks, method) if who == "ours" else ScriptedPolicy(networks, torch.jit.load(path))
+    policy: Any = (
+        torch_policy(networks, OURS.get(method, method))
+        if who == "ours"
+        else ScriptedPolicy(networks, torch.jit.load(path))
+    )
     world = gymnasium.make(environment)
     try:
         seeds = range(FIRST_SEED, FIRST_SEED + config.episodes)

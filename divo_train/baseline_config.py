@@ -59,14 +59,16 @@ class RebracConfig:
 
 @dataclass(frozen=True)
 class IqlConfig:
-    """IQL's policy, by advantage-weighted regression on the shared critic."""
+    """IQL's policy: weighted regression on the shared critic (iql), or together with its own critic (iql_joint)."""
 
     updates: int = 14_000
     """Gradient steps of the policy."""
     temperature: float = 3.0
-    """Inverse temperature of exp(temperature * A)."""
+    """Inverse temperature of exp(temperature * A); iql counts A in its standard deviations, iql_joint as it is."""
     largest_weight: float = 100.0
     """Weights are cut here."""
+    layer_norm: bool = True
+    """LayerNorm in the critic of iql_joint; the original has none."""
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ class FitConfig:
     """Run folder; a run that was interrupted goes on from its last checkpoint."""
     methods: tuple[str, ...] = ("divo", "bc")
     """What to train: divo, bc (behaviour cloning, to see what the diffusion model is for), or another of
-    `divo_train.methods`: bc10, bc_noise, td3bc, iql, rebrac, diffusion_bc, idql, diffusion_ql, one_step, divo_w1,
-    divo_exp, divo_soft."""
+    `divo_train.methods`: bc10, bc_noise, td3bc, iql, iql_joint, rebrac, diffusion_bc, idql, diffusion_ql, one_step,
+    divo_w1, divo_exp, divo_soft."""
     seed: int = 0
     """Seed of weights, batches and noise; the same seed on the same machine gives the same weights."""
     replicas: int = 1
@@ -154,6 +154,8 @@ class FitConfig:
     """Updates between checkpoints: what a kill may cost."""
     log_every: int = 200
     """Updates between rows of metrics."""
+    snapshots: int = 0
+    """Networks of every stage that are kept while it trains, equally spaced, for learning curves; 0 keeps none."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Shape of the networks."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -165,9 +165,9 @@ class QEnsemble(nn.Module):
 class Value(nn.Module):
     """V(s)."""
 
-    def __init__(self, observation: int, width: int, depth: int) -> None:
+    def __init__(self, observation: int, width: int, depth: int, layer_norm: bool = True) -> None:
         super().__init__()
-        self.net = LayerNormMlp(observation, width, depth, members=1)
+        self.net = LayerNormMlp(observation, width, depth, 1, layer_norm)
 
     def forward(self, observation: Tensor) -> Tensor:
         """(B, obs_dim) -> (B,)."""

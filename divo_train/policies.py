@@ -37,6 +37,19 @@ class TorchPolicy:
         value = proposer.score(normalized, candidates)
         return PolicyAction(networks.robot_units(candidates[int(value.argmax())]).numpy(), float(value.max()))
 
+    @torch.no_grad()
+    def act_together(self, observations: FloatArray, noise: FloatArray) -> FloatArray:
+        """(B, obs_dim) in contract units and (B, N, act_dim) noise -> (B, act_dim) actions in robot units."""
+        count, candidates, _ = noise.shape
+        normalized = self.networks.normalizer(torch.from_numpy(observations)).repeat_interleave(candidates, dim=0)
+        proposed = self.proposer.propose(normalized, torch.from_numpy(noise).flatten(0, 1))
+        chosen = torch.zeros(count, dtype=torch.long)
+        if self.proposer.score is not None and candidates > 1:
+            chosen = self.proposer.score(normalized, proposed).view(count, candidates).argmax(dim=1)
+        best = proposed.view(count, candidates, -1)[torch.arange(count), chosen]
+        actions: FloatArray = self.networks.robot_units(best).numpy()
+        return actions
+
 
 def torch_policy(networks: TrainedNetworks, policy: str, candidates: int | None = None) -> TorchPolicy:
     """Return a policy as deployed; `candidates` overrides its best-of-N, where it has a choice.

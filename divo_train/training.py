@@ -35,6 +35,7 @@ def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, repor
     folder = Path(config.out)
     path = checkpoint_path(folder, stage)
     update, optimizer = make_update(replicas, config.optimizer.learning_rate, config.device)
+    kept = snapshot_steps(updates, config.snapshots)
     done = 0
     if path.exists():
         tensors, metadata = load_tensors(path)
@@ -58,6 +59,8 @@ def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, repor
                 report(step, row)
             if saving:
                 save_tensors(path, training_state(replicas.tensors, optimizer), {"step": step, "updates": updates})
+            if step in kept:
+                save_tensors(snapshot_path(folder, stage, step), replicas.tensors, {"step": step, "updates": updates})
     return network_tensors(load_tensors(path)[0])
 
 
@@ -80,6 +83,16 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def checkpoint_path(folder: Path, stage: str) -> Path:
     """Return where a stage keeps its newest checkpoint."""
     return folder / "checkpoints" / f"{stage}.safetensors"
+
+
+def snapshot_steps(updates: int, count: int) -> tuple[int, ...]:
+    """Return after which updates a stage keeps a snapshot: equally spaced, up to the last update."""
+    return tuple(sorted({round(updates * number / count) for number in range(1, count + 1)} - {0})) if count else ()
+
+
+def snapshot_path(folder: Path, stage: str, step: int) -> Path:
+    """Return where a stage keeps its networks as they were after `step` updates."""
+    return folder / "snapshots" / stage / f"{step}.safetensors"
 
 
 def finished_tensors(folder: Path, stage: str, updates: int) -> dict[str, Tensor] | None:

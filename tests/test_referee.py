@@ -80,6 +80,9 @@ def test_both_sides_of_the_referee_get_the_same_settings():
     assert ours.actor_critic.target_rate == theirs["target_rate"]
     assert ours.rebrac.actor_penalty == theirs["extra"]["actor_beta"]
     assert not ours.actor_critic.layer_norm
+    assert not ours.iql.layer_norm
+    assert ours.methods == ("td3bc", "iql_joint", "rebrac")  # d3rlpy's IQL trains critic and policy together
+    assert (ours.value.members, ours.value.aggregate, ours.value.expectile) == (2, "min", 0.7)  # its defaults
 
 
 def test_a_referee_that_ends_says_what_it_printed_last(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,19 +18,22 @@ class BenchmarkConfig:
     """Train and play tasks x datasets x methods x seeds from one file, and write tables with intervals.
 
     A benchmark that was killed goes on where it was: stages from their last checkpoint, evaluations from the first
-    cell without a CSV file.
+    cell (a policy of a seed in an environment) without a file.
     """
 
     plan: Annotated[Path, tyro.conf.Positional] = Path("benchmarks/mixed.yaml")
     """File that says what is compared."""
     runs: Path = Path("runs/benchmark")
-    """Folder of run folders: weights, metrics, curves."""
+    """Folder of run folders: weights, metrics, curves, episodes as they are played."""
     results: Path = Path("benchmarks/results")
-    """Folder of the results: per-episode CSV, tables.md, scores.png; in a folder with the plan's name."""
-    workers: int = 2
-    """Processes."""
+    """Folder of the results: a CSV per trial, tables.md, scores.png; in a folder with the plan's name."""
+    workers: int = 0
+    """Processes; 0 means one per core of this machine."""
     backend: str = "loky"
-    """joblib backend of the evaluation: loky for this machine, ray for a Ray cluster (pip install ray first)."""
+    """joblib backend: loky for this machine; ray for a Ray cluster (pip install ray first) whose machines share the
+    folders. RAY_ADDRESS names the cluster; without it Ray runs on this machine alone."""
+    device: str = "cpu"
+    """Where training runs: cpu or cuda. Evaluation stays on the CPU."""
     tables_only: bool = False
     """Write the tables from what has been played; train and play nothing."""
 
@@ -48,14 +52,21 @@ def run_benchmark(config: BenchmarkConfig, console: Console) -> Path:
     results = config.results / plan.name
     if not config.tables_only:
         _use_backend(config.backend)
-        run_plan(plan, config.runs, results, config.workers, config.backend, console)
+        workers = config.workers or os.cpu_count() or 1
+        run_plan(plan, config.runs.resolve(), results, workers, config.backend, console, config.device)
     return write_tables(plan, results)
 
 
 def _use_backend(name: str) -> None:
-    """Make joblib know Ray's backend, if that is asked for."""
-    if name != "ray":
+    """Make joblib know Ray's backend, if that is asked for.
+
+    Raises:
+        DivoError: If there is no such backend, or Ray is not installed.
+    """
+    if name == "loky":
         return
+    if name != "ray":
+        raise DivoError("There is no such backend.", where="--backend", got=name, expected="loky or ray")
     try:
         from ray.util.joblib import register_ray
     except ImportError as error:

@@ -3,87 +3,142 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import torch
 from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import get_active_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from divo_train.benchmark.episodes import Cell, write_episodes
-from divo_train.benchmark.plan import Plan, Trial, fit_config
-from divo_train.evaluate import play_episode
+from divo_runtime.errors import DivoError
+from divo_train.benchmark.cells import cells_of, episodes_of, evaluations, is_played
+from divo_train.benchmark.episodes import Cell, gather_cells, write_results
+from divo_train.benchmark.plan import Plan, Trial, fit_configs
+from divo_train.benchmark.play import play_together
+from divo_train.benchmark.snapshots import load_snapshot
+from divo_train.config import FitConfig
 from divo_train.fit import fit, seed_folder
 from divo_train.methods import METHODS
 from divo_train.policies import torch_policy
 from divo_train.trained import load_networks
 
-DEFAULT = "default"
-"""Name of the contract's own environment."""
+HOW_IT_RUNS = ("out", "methods", "device", "workers", "threads", "checkpoint_every", "log_every", "snapshots")
+"""Settings that do not change what is learned."""
+TOGETHER = 10
+"""Episodes that a process plays at a time."""
 
 
-def run_plan(plan: Plan, runs: Path, results: Path, workers: int, backend: str, console: Console) -> None:
+def run_plan(
+    plan: Plan, runs: Path, results: Path, workers: int, backend: str, console: Console, device: str = "cpu"
+) -> None:
     """Train every trial, all seeds side by side, and play every policy that has not been played.
 
     Args:
         plan: The benchmark.
         runs: Folder of the run folders; not kept in git.
-        results: Folder of the CSV files.
+        results: Folder of the published CSV files, one per trial.
         workers: Processes.
-        backend: joblib's: `loky` for this machine, `ray` for a Ray cluster.
+        backend: joblib's: `loky` for this machine, `ray` for a Ray cluster whose machines share the folders.
         console: Where progress is shown.
+        device: cpu or cuda; training only.
+
+    Raises:
+        DivoError: If a run was begun with other settings, or training fails.
     """
-    for trial in plan.trials:
-        cells = [cell for cell in cells_of(plan, trial) if not cell.path(results).exists()]
-        if not cells:
-            console.print(f"{trial.name}: already played")
-            continue
-        config = dataclasses.replace(
-            fit_config(plan, trial, runs / plan.name / trial.name), methods=methods_of(plan), workers=workers
-        )
-        fit(config, console)
-        jobs = (
-            delayed(play_cell)(seed_folder(config, cell.seed), cell, _environment(trial, cell), plan, results)
-            for cell in cells
-        )
-        with _progress(console) as progress, parallel_config(backend, n_jobs=workers):
-            for _ in progress.track(
-                Parallel(return_as="generator_unordered")(jobs), total=len(cells), description=f"{trial.name}: play"
-            ):
-                pass
+    with parallel_config(backend, n_jobs=workers):
+        waiting = [trial for trial in plan.trials if not _is_finished(plan, trial, runs)]
+        if backend != "loky":  # elsewhere there may be many machines: every run of the plan at once
+            configs = [config for trial in waiting for config in _configs(plan, trial, runs, 1, device)]
+            _run_jobs([delayed(_fit_quietly)(config) for config in configs], f"{plan.name}: train", workers, console)
+        for trial in plan.trials:
+            if trial in waiting:
+                for config in _configs(plan, trial, runs, workers, device) if backend == "loky" else ():
+                    fit(config, console)
+                _play_trial(plan, trial, runs / plan.name / trial.name, workers, console)
+            played = gather_cells(cells_of(plan, trial), runs / plan.name / trial.name)
+            write_results(results / f"{trial.name}.csv", played)
+            console.print(f"{trial.name}: {sum(map(len, played.values())):,} episodes", highlight=False)
 
 
-def play_cell(run: Path, cell: Cell, environment: str, plan: Plan, results: Path) -> None:
+def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: Path) -> None:
     """Play one cell and write its file."""
     torch.set_num_threads(1)
-    policy = torch_policy(load_networks(run), cell.policy)
-    world = gymnasium.make(environment or policy.networks.contract.environment)
-    try:
-        seeds = range(plan.first_seed, plan.first_seed + plan.episodes)
-        write_episodes(cell.path(results), [play_episode(world, policy, seed) for seed in seeds])
-    finally:
-        world.close()
+    if cell.point and plan.curves:
+        networks = load_snapshot(config, cell.seed, cell.point)
+    else:
+        networks = load_networks(seed_folder(config, cell.seed))
+    policy = torch_policy(networks, cell.policy)
+    environment = {**evaluations(trial), **trial.probes}[cell.environment] or networks.contract.environment
+    seeds = episodes_of(plan, trial, cell)
+    with ExitStack() as stack:
+        worlds = [stack.enter_context(closing(gymnasium.make(environment))) for _ in seeds[:TOGETHER]]
+        write_results(cell.path(folder), {cell: play_together(worlds, policy, seeds)})
 
 
-def cells_of(plan: Plan, trial: Trial) -> Iterator[Cell]:
-    """Return every cell of a trial."""
-    for policy in plan.policies:
-        for environment in trial.environments or (DEFAULT,):
-            for seed in range(plan.seeds):
-                yield Cell(trial.name, policy, seed, environment)
+def method_of(policy: str) -> str:
+    """Return the method that trains a policy."""
+    return next(name for name, method in METHODS.items() if policy in method.policies)
 
 
-def methods_of(plan: Plan) -> tuple[str, ...]:
-    """Return the methods that train a plan's policies."""
-    return tuple(name for name, method in METHODS.items() if set(method.policies) & set(plan.policies))
+def _play_trial(plan: Plan, trial: Trial, folder: Path, workers: int, console: Console) -> None:
+    configs = fit_configs(plan, trial, folder)
+    cells = [cell for cell in cells_of(plan, trial) if not is_played(plan, trial, cell, folder)]
+    jobs = [delayed(play_cell)(configs[method_of(cell.policy)], cell, plan, trial, folder) for cell in cells]
+    _run_jobs(jobs, f"{trial.name}: play", workers, console)
 
 
-def _environment(trial: Trial, cell: Cell) -> str:
-    return trial.environments.get(cell.environment, "")
+def _is_finished(plan: Plan, trial: Trial, runs: Path) -> bool:
+    folder = runs / plan.name / trial.name
+    return all(is_played(plan, trial, cell, folder) for cell in cells_of(plan, trial))
 
 
-def _progress(console: Console) -> Progress:
+def _configs(plan: Plan, trial: Trial, runs: Path, workers: int, device: str) -> Iterator[FitConfig]:
+    """Return each run of a trial once, and refuse folders that hold other runs."""
+    configs = fit_configs(plan, trial, runs / plan.name / trial.name)
+    for config in dict.fromkeys(configs.values()):
+        _require_same_settings(config)
+        yield dataclasses.replace(config, workers=workers, device=device)
+
+
+def _require_same_settings(config: FitConfig) -> None:
+    note = Path(config.out) / "config.json"
+    if not note.exists():
+        return
+    begun = json.loads(note.read_text())
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    other = [key for key in now if key not in HOW_IT_RUNS and begun.get(key, now[key]) != now[key]]
+    if other:
+        raise DivoError(
+            "The run was begun with other settings than the plan has now.", where=config.out,
+            got="; ".join(f"{key}: {now[key]}" for key in other),
+            expected="; ".join(f"{key}: {begun[key]}" for key in other),
+            fix="Delete the folder to train and play again, or name another --runs.",
+        )  # fmt: skip
+
+
+def _fit_quietly(config: FitConfig) -> None:
+    fit(config, Console(quiet=True))
+
+
+def _run_jobs(jobs: Sequence[Any], title: str, workers: int, console: Console) -> None:
+    """Run jobs in parallel with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task(title, total=len(jobs))
+        for _ in _finished(jobs, workers):
+            progress.advance(bar)
+
+
+def _finished(jobs: Sequence[Any], workers: int) -> Iterator[object]:
+    """Yield once for each job that has ended; in groups where the backend, such as Ray's, tells no earlier."""
+    if get_active_backend()[0].supports_return_generator:
+        yield from Parallel(return_as="generator_unordered")(jobs)
+        return
+    for start in range(0, len(jobs), 8 * workers):
+        yield from Parallel()(jobs[start : start + 8 * workers])

@@ -6,7 +6,6 @@ be imported beside pandas 3, so the two formulas stand here, on scipy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +35,8 @@ def interquartile_mean(scores: Scores) -> float:
 
 def estimate_iqm(scores: Scores, rng: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
     """Return the interquartile mean; the interval resamples seeds within each trial."""
-    drawn = [interquartile_mean(_resampled(scores, _picks(scores.shape, rng))) for _ in range(resamples)]
-    return _estimate(interquartile_mean(scores), drawn)
+    picks = _picks(scores.shape, rng, resamples)
+    return _estimate(interquartile_mean(scores), _resampled_means(scores, picks))
 
 
 def estimate_difference(
@@ -50,22 +49,23 @@ def estimate_difference(
     """
     if first.shape != second.shape:
         raise ValueError(f"Expected scores of equal shape, got {first.shape} and {second.shape}.")
-    drawn = []
-    for _ in range(resamples):
-        picks = _picks(first.shape, rng)
-        drawn.append(interquartile_mean(_resampled(first, picks)) - interquartile_mean(_resampled(second, picks)))
+    picks = _picks(first.shape, rng, resamples)
+    drawn = _resampled_means(first, picks) - _resampled_means(second, picks)
     return _estimate(interquartile_mean(first) - interquartile_mean(second), drawn)
 
 
-def _picks(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int64]:
-    return rng.integers(shape[0], size=shape)
+def _picks(shape: tuple[int, ...], rng: np.random.Generator, resamples: int) -> NDArray[np.int64]:
+    return rng.integers(shape[0], size=(resamples, *shape))
 
 
-def _resampled(scores: Scores, picks: NDArray[np.int64]) -> Scores:
-    return np.take_along_axis(scores, picks, axis=0)
+def _resampled_means(scores: Scores, picks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (resamples,) interquartile means of seeds drawn with replacement, for each trial by itself."""
+    drawn = np.take_along_axis(scores[None], picks, axis=1)
+    means: NDArray[np.float64] = trim_mean(drawn.reshape(len(picks), -1), 0.25, axis=1)
+    return means
 
 
-def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
+def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Estimate(value, float(low), float(high))

@@ -10,6 +10,7 @@ from divo_train.methods.diffusion_ql import DIFFUSION_QL
 from divo_train.methods.divo import DIVO, DIVO_EXP, DIVO_SOFT, DIVO_W1
 from divo_train.methods.idql import IDQL
 from divo_train.methods.iql import IQL
+from divo_train.methods.iql_joint import IQL_JOINT
 from divo_train.methods.method import Method, Proposer
 from divo_train.methods.one_step import ONE_STEP
 from divo_train.methods.rebrac import REBRAC
@@ -28,6 +29,7 @@ METHODS: Mapping[str, Method] = {
     "bc_noise": BC_NOISE,
     "td3bc": TD3BC,
     "iql": IQL,
+    "iql_joint": IQL_JOINT,
     "rebrac": REBRAC,
     "diffusion_bc": DIFFUSION_BC,
     "idql": IDQL,

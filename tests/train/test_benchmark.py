@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from divo_runtime.errors import DivoError
-from divo_train.benchmark.episodes import Cell, read_episodes, write_episodes
-from divo_train.benchmark.plan import fit_config, read_plan
-from divo_train.benchmark.run import cells_of, methods_of
+from divo_train.benchmark.cells import cells_of, episodes_of, is_played
+from divo_train.benchmark.episodes import Cell, gather_cells, read_results, write_results
+from divo_train.benchmark.plan import fit_configs, methods_of, policies_of, read_plan
+from divo_train.benchmark.scores import best_baseline, overall, read_played, trial_rows
 from divo_train.benchmark.statistics import estimate_difference, estimate_iqm, interquartile_mean
-from divo_train.benchmark.tables import overall, trial_rows, write_tables
+from divo_train.benchmark.tables import write_tables
 from divo_train.evaluate import Episode
 
 PLAN = {
@@ -25,7 +26,7 @@ PLAN = {
     "settings": {"value": {"updates": 7}},
     "trials": [
         {"name": "a", "dataset": "data/a", "random_return": -10, "expert_return": 10},
-        {"name": "b", "dataset": "data/b", "random_return": 0, "expert_return": 1,
+        {"name": "b", "dataset": "data/b", "random_return": {"far": 0, "near": 0.5}, "expert_return": 1,
          "environments": {"far": "Far-v0", "near": "Near-v0"}, "settings": {"value": {"backup_s": 2}}},
     ],
 }  # fmt: skip
@@ -59,52 +60,138 @@ def test_a_difference_pairs_the_seeds():
     assert (gained.value, gained.low, gained.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
+def test_an_interval_is_the_spread_of_resampled_seeds_of_every_trial_by_itself():
+    # Two seeds, two trials: a trial's resampled pair is (0, 0), (0, 10), (10, 0) or (10, 10); with the middle half of
+    # four numbers the mean is 0, 5 or 10 with probabilities 5/16, 6/16 and 5/16.
+    scores = np.array([[0.0, 0.0], [10.0, 10.0]])
+    spread = estimate_iqm(scores, np.random.default_rng(0), resamples=4000)
+    assert (spread.value, spread.low, spread.high) == (5.0, 0.0, 10.0)
+
+
 def test_episodes_come_back_from_csv_as_they_were(tmp_path):
-    path = Cell("a", "bc", 1, "default").path(tmp_path)
+    first, second = Cell("a", "bc", 1, "default"), Cell("a", "bc", 1, "default", point=2)
     episodes = [episode(5, -1.25), dataclasses.replace(episode(6, 3.0, success=False), route=-1)]
-    write_episodes(path, episodes)
-    assert path == tmp_path / "a" / "bc-default-seed1.csv"
-    assert read_episodes(path) == episodes
+    touched = [dataclasses.replace(episode(7, 8.15), collision_free=False)]
+    path = tmp_path / "a.csv"
+    write_results(path, {first: episodes, second: touched})
+    assert read_results(path, "a") == {first: episodes, second: touched}
+    assert path.read_text().splitlines()[1:] == [
+        "bc,default,1,0,5,2,1,-1.25,20", "bc,default,1,0,6,0,-1,3,20", "bc,default,1,2,7,1,1,8.15,20"
+    ]  # fmt: skip
+    assert second.path(tmp_path) == tmp_path / "episodes" / "bc-default-seed1-point2.csv"
 
 
 def test_a_plan_says_how_each_trial_is_trained(tmp_path):
     plan = read_plan(plan_file(tmp_path))
-    first, second = (fit_config(plan, trial, tmp_path) for trial in plan.trials)
+    first, second = (fit_configs(plan, trial, tmp_path)["divo"] for trial in plan.trials)
     assert (first.value.updates, first.value.backup_s, first.replicas) == (7, 0.1, 2)
     assert (second.value.updates, second.value.backup_s, second.dataset) == (7, 2.0, "data/b")
-    assert methods_of(plan) == ("divo", "bc")
+    assert methods_of(plan.policies) == first.methods == ("divo", "bc")
     assert len(list(cells_of(plan, plan.trials[1]))) == 2 * 2 * 2
 
 
+def test_a_method_with_settings_of_its_own_is_trained_apart_and_the_others_share(tmp_path):
+    own = {"iql": {"value": {"expectile": 0.7}}, "td3bc": {}}
+    plan = read_plan(plan_file(tmp_path, policies=["sampler", "idql", "iql", "td3bc"], method_settings=own))
+    runs = fit_configs(plan, plan.trials[0], Path("runs/a"))
+    assert runs["divo"] is runs["idql"] is runs["td3bc"]
+    assert (runs["divo"].out, runs["divo"].methods) == ("runs/a", ("divo", "td3bc", "idql"))
+    assert (runs["iql"].out, runs["iql"].methods) == ("runs/a/iql", ("iql",))
+    assert (runs["divo"].value.expectile, runs["iql"].value.expectile) == (0.9, 0.7)
+
+
+def test_a_trial_may_have_fewer_policies_probes_and_curves_with_episodes_of_their_own(tmp_path):
+    trials = [{**PLAN["trials"][0], "policies": ["bc"], "probes": {"closed": "Closed-v0"}}]
+    curves = {"snapshots": 5, "every": 2, "episodes": 2, "policies": ["sampler", "bc"]}
+    plan = read_plan(plan_file(tmp_path, seeds=1, trials=trials, curves=curves, probe_episodes=5, first_seed=70))
+    trial = plan.trials[0]
+    assert policies_of(plan, trial) == ("bc",)
+    cells = {(cell.environment, cell.point): episodes_of(plan, trial, cell) for cell in cells_of(plan, trial)}
+    assert cells == {
+        ("default", 0): range(70, 73), ("closed", 0): range(70, 75), ("default", 2): range(70, 72),
+        ("default", 4): range(70, 72),
+    }  # fmt: skip
+    assert fit_configs(plan, trial, tmp_path)["bc"].snapshots == 5
+
+
+def test_a_cell_counts_as_played_with_the_episodes_that_the_plan_asks_for_and_no_others(tmp_path):
+    plan = read_plan(plan_file(tmp_path))
+    trial = plan.trials[0]
+    cell = next(iter(cells_of(plan, trial)))
+    assert not is_played(plan, trial, cell, tmp_path)
+    write_results(cell.path(tmp_path), {cell: [episode(20_000 + n, 1.0) for n in range(3)]})
+    assert is_played(plan, trial, cell, tmp_path)
+    assert list(gather_cells(cells_of(plan, trial), tmp_path)) == [cell]
+    assert not is_played(read_plan(plan_file(tmp_path, first_seed=1)), trial, cell, tmp_path)
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("changes", "message"),
     [
-        ({"worth": {}}, "no such setting"),
-        ({"value": {"update": 3}}, "no such setting"),
-        ({"value": {"updates": "many"}}, "another type"),
-        ({"value": {"updates": True}}, "another type"),
+        ({"settings": {"worth": {}}}, "no such setting"),
+        ({"settings": {"value": {"update": 3}}}, "no such setting"),
+        ({"settings": {"value": {"updates": "many"}}}, "another type"),
+        ({"settings": {"value": {"updates": True}}}, "another type"),
+        ({"method_settings": {"bc": {"cloning": {"update": 1}}}}, "no such setting"),
+        ({"method_settings": {"sampler": {}}}, "no such method"),
+        ({"policies": ["divo"]}, "no such policy"),
+        ({"trials": [{**PLAN["trials"][1], "expert_return": {"far": 1}}]}, "constants for each environment"),
+        ({"trials": [{**PLAN["trials"][0], "policies": ["td3bc"]}]}, "no such policy of the plan"),
     ],
 )
-def test_a_plan_with_a_wrong_setting_is_refused(tmp_path, settings, message):
+def test_a_plan_with_a_wrong_name_or_setting_is_refused(tmp_path, changes, message):
     with pytest.raises(DivoError, match=message):
-        read_plan(plan_file(tmp_path, settings=settings))
+        read_plan(plan_file(tmp_path, **changes))
 
 
-def test_tables_hold_what_was_played_everywhere_and_nothing_else(tmp_path):
+def write_trial(plan, trial, folder, returns):
+    """Write a trial's CSV; `returns` says what each (policy, seed, environment) gained, and None that it is missing."""
+    played = {}
+    for cell in cells_of(plan, trial):
+        gained = returns(cell.policy, cell.seed, cell.environment)
+        if gained is not None:
+            played[cell] = [episode(n, value) for n, value in enumerate(gained)]
+    write_results(folder / f"{trial.name}.csv", played)
+    return read_played(plan, trial, folder)
+
+
+def test_tables_show_what_was_played_and_say_what_was_not(tmp_path):
     plan = read_plan(plan_file(tmp_path))
-    for trial in plan.trials:
-        for cell in cells_of(plan, trial):
-            if (cell.trial, cell.policy, cell.seed) != ("b", "bc", 1):
-                # a: seed 0 gains 0 and 10 (score 75), seed 1 gains -10 (score 0); b: return 1 (score 100).
-                returns = {("a", 0): (0.0, 10.0), ("a", 1): (-10.0, -10.0)}.get((cell.trial, cell.seed), (1.0, 1.0))
-                write_episodes(cell.path(tmp_path), [episode(n, value) for n, value in enumerate(returns)])
-    (row, other) = trial_rows(plan, plan.trials[0], tmp_path)
-    assert {row.policy, other.policy} == {"sampler", "bc"}
-    assert row.seeds == (75.0, 0.0)
-    assert row.score.value == 37.5
-    assert [row.policy for row in trial_rows(plan, plan.trials[1], tmp_path)] == ["sampler"]
-    assert set(overall(plan, tmp_path)) == {"sampler"}
-    assert overall(plan, tmp_path)["sampler"].tolist() == [[75.0, 100.0, 100.0], [0.0, 100.0, 100.0]]
+    # a: seed 0 gains 0 and 10 (score 75), seed 1 gains -10 (score 0). b: 1 on the far (100), 0 on the near where
+    # random gains 0.5 (-100); bc has played one of its two seeds there.
+    a = write_trial(plan, plan.trials[0], tmp_path, lambda policy, seed, _: ((0.0, 10.0), (-10.0, -10.0))[seed])
+    b = write_trial(
+        plan, plan.trials[1], tmp_path,
+        lambda policy, seed, place: None if (policy, seed) == ("bc", 1) else (float(place == "far"),),
+    )  # fmt: skip
+    assert [(row.policy, row.seeds, row.score.value) for row in trial_rows(plan, a)] == [
+        ("sampler", (75.0, 0.0), 37.5), ("bc", (75.0, 0.0), 37.5)
+    ]  # fmt: skip
+    assert [(row.policy, row.seeds, row.whole) for row in trial_rows(plan, b)] == [
+        ("sampler", (0.0, 0.0), True), ("bc", (0.0,), False)
+    ]  # fmt: skip
+    assert {name: one.tolist() for name, one in overall(plan, {"a": a, "b": b}).items()} == {
+        "sampler": [[75.0, 0.0], [0.0, 0.0]]
+    }
     text = write_tables(plan, tmp_path).read_text()
-    assert "| DIVO | 37.5 [0.0, 75.0] |" in text
+    assert "| DIVO | 37.5 [0.0, 75.0] | 100.0% | 100.0% | 75.0, 0.0 |" in text
+    assert "| BC | 0.0 [0.0, 0.0] | 100.0% | 100.0% | 100.0% | 100.0% | 0.0 (1 of 2) |" in text
+    assert "Not run on every dataset yet: BC." in text
     assert (tmp_path / "scores.png").stat().st_size > 1000
+    (tmp_path / "b.csv").unlink()
+    assert "Nothing of this has been run yet." in write_tables(plan, tmp_path).read_text()
+
+
+def test_what_is_not_counted_is_no_part_of_the_score_over_all_trials(tmp_path):
+    trials = [PLAN["trials"][0], {**PLAN["trials"][0], "name": "c", "counted": False}]
+    plan = read_plan(plan_file(tmp_path, trials=trials))
+    a = write_trial(plan, plan.trials[0], tmp_path, lambda policy, *_: (10.0 if policy == "bc" else 0.0,))
+    c = write_trial(plan, plan.trials[1], tmp_path, lambda *_: None)
+    scores = overall(plan, {"a": a, "c": c})
+    assert {policy: one.tolist() for policy, one in scores.items()} == {"sampler": [[50], [50]], "bc": [[100], [100]]}
+
+
+def test_the_best_baseline_is_the_best_of_those_that_are_not_divo():
+    scores = {"sampler": np.full((2, 2), 9.0), "divo_w1": np.full((2, 2), 8.0), "divo_exp_actor": np.full((2, 2), 8.5)}
+    assert best_baseline(scores) is None
+    assert best_baseline({**scores, "bc": np.full((2, 2), 3.0), "idql": np.full((2, 2), 7.0)}) == "idql"

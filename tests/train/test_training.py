@@ -15,7 +15,15 @@ from divo_train.data.training_set import training_set
 from divo_train.methods import METHODS, stages_of
 from divo_train.metrics import MetricsLog, read_metrics
 from divo_train.replicas import Replicas
-from divo_train.training import DivergedError, checkpoint_path, finished_tensors, learning_rate, train
+from divo_train.training import (
+    DivergedError,
+    checkpoint_path,
+    finished_tensors,
+    learning_rate,
+    snapshot_path,
+    snapshot_steps,
+    train,
+)
 
 UPDATES = 25
 
@@ -151,6 +159,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(log_eve
     tensors, metadata = load_tensors(checkpoint_path(folder_of(config), "cloning"))
     assert metadata["step"] == 10
     assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_snapshots_are_equally_spaced_and_the_last_one_is_the_result(data, config):
+    assert snapshot_steps(25, 3) == (8, 17, 25)
+    assert snapshot_steps(2, 4) == (1, 2)  # 0.5 and 1.5 round to even numbers, of which 0 is none
+    assert snapshot_steps(25, 0) == ()
+    final = run(learner_of("cloning", data, config), dataclasses.replace(config, snapshots=3), "cloning")
+    files = sorted((folder_of(config) / "snapshots" / "cloning").iterdir())
+    assert {file.name for file in files} == {"8.safetensors", "17.safetensors", "25.safetensors"}
+    last, metadata = load_tensors(snapshot_path(folder_of(config), "cloning", 25))
+    assert metadata["step"] == 25
+    assert last.keys() == final.keys()
+    assert all(torch.equal(last[name], final[name]) for name in final)
+    first, _ = load_tensors(snapshot_path(folder_of(config), "cloning", 8))
+    assert not any(torch.equal(first[name], final[name]) for name in final)
 
 
 def test_the_step_size_falls_along_a_cosine_from_the_full_rate_to_its_fraction():

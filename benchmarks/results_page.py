@@ -1,0 +1,114 @@
+"""The blocks of docs/results.md that are made from the committed CSV; what stands between them is written by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from benchmarks.label_curves import LabelRow
+from benchmarks.results_summary import Summary, last_labels, mode_rows
+from divo_runtime.errors import DivoError
+from divo_train.benchmark.plan import Plan
+from divo_train.benchmark.scores import titles
+from divo_train.benchmark.tables import overall_table, show, trial_table
+
+BLOCK = re.compile(r"<!-- results (?P<name>\S+) -->.*?<!-- /results -->", re.DOTALL)
+NOT_YET = "Not run yet.\n"
+SCORES, CURVES, LABELS = "results.png", "results-curves.png", "results-labels.png"
+"""Pictures beside the page."""
+
+
+class PageError(DivoError):
+    """The page asks for a block that there is not, or lacks one."""
+
+
+def fill_page(text: str, blocks: Mapping[str, str], where: str) -> str:
+    """Return the page with the current blocks between their markers.
+
+    Raises:
+        PageError: If the page does not have every block once.
+    """
+    asked = [match["name"] for match in BLOCK.finditer(text)]
+    if sorted(asked) != sorted(blocks):
+        raise PageError("The page's blocks are others.", where=where, got=", ".join(asked), expected=", ".join(blocks))
+    return BLOCK.sub(lambda match: f"<!-- results {match['name']} -->\n{blocks[match['name']]}<!-- /results -->", text)
+
+
+def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[str, str]:
+    """Return name of the block -> Markdown."""
+    trials = [f"### {name}\n\n{trial_table(plan, played)}" for name, played in summary.trials.items()]
+    curves = plan.curves and any(cell.point for played in summary.trials.values() for cell in played.cells)
+    any_scores = any(played.cells for played in summary.trials.values())
+    return {
+        "protocol": _protocol(plan),
+        "differences": differences_table(summary),
+        "overall": overall_table(plan, summary.scores),
+        "picture": f"![Scores with their intervals; dots are seeds]({SCORES})\n" if any_scores else NOT_YET,
+        "trials": "\n".join(trials),
+        "modes": modes_table(summary),
+        "curves": f"![Scores while training]({CURVES})\n" if curves else NOT_YET,
+        "labels": labels_table(labels) + (f"\n![Precision and recall while training]({LABELS})\n" if labels else ""),
+    }
+
+
+def differences_table(summary: Summary) -> str:
+    """Return what DIVO gains on others, with what each comparison is about."""
+    names, counted = titles(), [name for name, played in summary.trials.items() if played.trial.counted]
+    heads = " | ".join(["DIVO's sampler minus", "what it isolates", "over all", *counted])
+    lines = [f"| {heads} |", "|---" * (3 + len(counted)) + "|"]
+    about = {
+        "divo_minus_best_baseline": (f"{names.get(summary.best or '', '-')}, the best baseline", "all of it"),
+        "divo_minus_w1": (f"{names['divo_w1']} (the same policy as IDQL here)", "the binary weight"),
+        "divo_minus_exp": (names["divo_exp"], "binary instead of exponential"),
+        "divo_minus_actor": ("its one-step actor, as deployed", "what distillation costs"),
+    }
+    found = {name: estimate for name, estimate in summary.differences.items() if name in about}
+    for name, estimate in found.items():
+        numbers = " | ".join(show(each) for each in (estimate, *summary.by_trial[name]))
+        lines.append(f"| {' | '.join(about[name])} | {numbers} |")
+    return "\n".join(lines) + "\n" if found else NOT_YET
+
+
+def modes_table(summary: Summary) -> str:
+    """Return who keeps both ways round the post, and what it is worth when one is closed."""
+    names, parts = titles(), []
+    for trial, played in summary.trials.items():
+        rows = mode_rows(played)
+        if not rows:
+            continue
+        lines = [
+            f"### {trial}\n",
+            "| method | by the inner way | by the outer way | inner closed | outer closed | the worse of the two |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in rows:
+            shares = (row.inner, row.outer, row.inner_closed, row.outer_closed, row.worse)
+            lines.append(f"| {names[row.policy]} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts) or NOT_YET
+
+
+def labels_table(rows: list[LabelRow]) -> str:
+    """Return the labels in use, a mean over seeds for each dataset."""
+    lines = [
+        "| dataset | good in the data | full weight | precision | recall | area under the ROC curve |",
+        "|---|---|---|---|---|---|",
+    ]
+    found = last_labels(rows)
+    lines += [
+        f"| {trial} | {row.good:.1%} | {row.positive:.1%} | {row.precision:.1%} | {row.recall:.1%} | {row.auc:.3f} |"
+        for trial, row in found.items()
+    ]
+    return "\n".join(lines) + "\n" if found else NOT_YET
+
+
+def _protocol(plan: Plan) -> str:
+    counted = ", ".join(f"`{trial.name}`" for trial in plan.trials if trial.counted)
+    lines = [
+        f"* Datasets in the score over all: {counted}.",
+        f"* Training seeds: {plan.seeds} (0 to {plan.seeds - 1}), of weights, batches and noise; one file per dataset.",
+        f"* Evaluation: last checkpoint, {plan.episodes} episodes per training seed and environment, seeds from "
+        f"{plan.first_seed}.",
+        f"* Tuning: {plan.tuning}",
+    ]
+    return "\n".join(lines) + "\n"
