@@ -16,7 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from divo_train.perceptron import Form, perceptron
+
 M = TypeVar("M", bound=nn.Module)
+
+SILU = Form("silu", transposed=True, activates_input=True)
 
 
 class Normalizer(nn.Module):
@@ -45,6 +49,11 @@ class Trunk(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., width) before its activation -> (..., outputs)."""
+        if _trains_on_cpu(self, hidden):
+            layers = [*self.layers, self.head]
+            weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+            flat = perceptron(hidden.flatten(0, -2), weights, biases, SILU)
+            return flat.unflatten(0, hidden.shape[:-1])
         hidden = functional.silu(hidden)
         for layer in self.layers:
             hidden = functional.silu(layer(hidden))
@@ -138,6 +147,9 @@ class LayerNormMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) -> (members, B)."""
+        if _trains_on_cpu(self, x):
+            form = Form("relu", layer_norm=self.layer_norm)
+            return perceptron(x, [*self.weights], [*self.biases], form).squeeze(-1)
         hidden = x.expand(self.members, *x.shape)
         *inner, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
         for weight, bias in inner:
@@ -173,6 +185,11 @@ class Value(nn.Module):
         """(B, obs_dim) -> (B,)."""
         out: Tensor = self.net(observation)[0]
         return out
+
+
+def _trains_on_cpu(network: nn.Module, x: Tensor) -> bool:
+    """Whether the training's own arithmetic computes it; export and deployment see the layers as written."""
+    return network.training and x.device.type == "cpu"
 
 
 def _remember_spread(denoiser: Denoiser, _: object) -> None:
