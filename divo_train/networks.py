@@ -147,11 +147,19 @@ class LayerNormMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) -> (members, B)."""
+        return self._evaluate(x, [*self.weights], [*self.biases])
+
+    def first(self, x: Tensor) -> Tensor:
+        """(B, inputs) -> (B,) of the first member alone, with a gradient by the input but none by the weights."""
+        weights, biases = ([one[:1].detach() for one in all_] for all_ in (self.weights, self.biases))
+        return self._evaluate(x, weights, biases)[0]
+
+    def _evaluate(self, x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
         if _trains_on_cpu(self, x):
             form = Form("relu", layer_norm=self.layer_norm)
-            return perceptron(x, [*self.weights], [*self.biases], form).squeeze(-1)
-        hidden = x.expand(self.members, *x.shape)
-        *inner, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
+            return perceptron(x, weights, biases, form).squeeze(-1)
+        hidden = x.expand(len(weights[0]), *x.shape)
+        *inner, (last_weight, last_bias) = zip(weights, biases, strict=True)
         for weight, bias in inner:
             hidden = torch.baddbmm(bias, hidden, weight)
             hidden = functional.layer_norm(hidden, hidden.shape[-1:]) if self.layer_norm else hidden
@@ -172,6 +180,10 @@ class QEnsemble(nn.Module):
         """(B, obs_dim), (B, act_dim) -> (members, B)."""
         out: Tensor = self.net(torch.cat([observation, action], dim=-1))
         return out
+
+    def first(self, observation: Tensor, action: Tensor) -> Tensor:
+        """(B, obs_dim), (B, act_dim) -> (B,) of the first member, whose gradient reaches the input but no weight."""
+        return self.net.first(torch.cat([observation, action], dim=-1))
 
 
 class Value(nn.Module):

@@ -125,3 +125,14 @@ def test_a_product_takes_its_factors_as_they_are_or_transposed(shape):
         for right in (b, b.t().contiguous().t()):
             assert product(left, right)[1, 1].item() == pytest.approx(entry)
             assert product(left, right, bias)[1, 1].item() == pytest.approx(entry + 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_first_member_answers_alone_and_its_weights_get_no_gradient(training):
+    torch.manual_seed(0)
+    q_networks = QEnsemble(2, 2, 8, 2, members=3).train(training)
+    observation, action = torch.ones(4, 2), torch.ones(4, 2, requires_grad=True)
+    alone, among = q_networks.first(observation, action), q_networks(observation, action)[0]
+    torch.testing.assert_close(alone, among)
+    torch.testing.assert_close(torch.autograd.grad(alone.sum(), action), torch.autograd.grad(among.sum(), action))
+    assert not q_networks.first(observation, action.detach()).requires_grad
