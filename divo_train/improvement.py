@@ -132,7 +132,7 @@ def new_actor(data: TrainingSet, config: FitConfig) -> OneStepActor:
 
 @torch.no_grad()
 def draw_candidates(
-    data: TrainingSet, config: FitConfig, denoiser: Denoiser, q_networks: QEnsemble, value: Value, batch: int = 4096
+    data: TrainingSet, config: FitConfig, denoiser: Denoiser, q_networks: QEnsemble, value: Value, batch: int = 256
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw and score candidates for every logged state.
 
