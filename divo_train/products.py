@@ -1,8 +1,8 @@
 """Matrix products of a size at which the choice of the library decides the speed of training.
 
-torch hands products of float32 to MKL, which uses half of a processor that is not Intel's: on a Zen 5 core 100 GFLOP/s
-for 256 x 256 x 256, where oneDNN, which torch has on board too, reaches 200. Only torch's compiler emits oneDNN's
-operator for float32; here it is called directly. Where a build has no oneDNN, MKL does it.
+torch hands products of float32 to MKL, which on a processor that is not Intel's leaves half of it unused; oneDNN, which
+torch has on board too, does not (`make bench-train` times both). Only torch's compiler emits oneDNN's operator for
+float32; here it is called directly. Where a build has no oneDNN, MKL does it.
 """
 
 from __future__ import annotations
