@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -40,7 +39,7 @@ class TrainingSet:
         """Where the tensors are."""
         return self.observations.device
 
-    @cached_property
+    @property
     def action_std(self) -> float:
         """Standard deviation of the scaled actions over all dimensions."""
         return float(self.actions.std(dim=0).square().mean().sqrt())
