@@ -133,20 +133,21 @@ def main(bundle: Path, policy: str = "actor") -> None:
     """
     import onnxruntime
     import rclpy
-    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions
 
     with load_bundle(bundle) as loaded:
         contract = loaded.contract
     session = onnxruntime.InferenceSession(str(bundle / f"{policy}.onnx"))
     (noise,) = (node for node in session.get_inputs() if node.name == "noise")
-    rclpy.init()
+    # rclpy's own handler would take the context away in the middle of a callback that still publishes
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("naive_controller")
     NaiveNode(node, contract, session, noise.shape)
     try:
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         node.destroy_node()
-    rclpy.try_shutdown()
+    rclpy.shutdown()
 
 
 if __name__ == "__main__":
