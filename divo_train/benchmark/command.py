@@ -30,12 +30,12 @@ class BenchmarkConfig:
     workers: int = 0
     """Processes; 0 means one per core of this machine."""
     backend: str = "loky"
-    """joblib backend: loky for this machine; ray for a Ray cluster (pip install ray first) whose machines share the
-    folders. RAY_ADDRESS names the cluster; without it Ray runs on this machine alone."""
+    """joblib backend: loky for this machine; ray for a Ray cluster (pip install ray first) whose machines share this
+    folder under the same path. RAY_ADDRESS names the cluster; without it Ray runs on this machine alone."""
     device: str = "cpu"
     """Where training runs: cpu or cuda. Evaluation stays on the CPU."""
     tables_only: bool = False
-    """Write the tables from what has been played; train and play nothing."""
+    """Publish what has been played so far, and write the tables; train and play nothing."""
 
 
 def run_benchmark(config: BenchmarkConfig, console: Console) -> Path:
@@ -45,15 +45,18 @@ def run_benchmark(config: BenchmarkConfig, console: Console) -> Path:
         DivoError: If the plan is wrong, a dataset is missing, or training fails.
     """
     from divo_train.benchmark.plan import read_plan
-    from divo_train.benchmark.run import run_plan
+    from divo_train.benchmark.run import publish_trial, run_plan
     from divo_train.benchmark.tables import write_tables
 
     plan = read_plan(config.plan)
     results = config.results / plan.name
-    if not config.tables_only:
+    if config.tables_only:
+        for trial in plan.trials:
+            publish_trial(plan, trial, config.runs, results, console)
+    else:
         _use_backend(config.backend)
         workers = config.workers or os.cpu_count() or 1
-        run_plan(plan, config.runs.resolve(), results, workers, config.backend, console, config.device)
+        run_plan(plan, config.runs, results, workers, config.backend, console, config.device)
     return write_tables(plan, results)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from divo_train.config import FitConfig
 from divo_train.fit import fit, seed_folder
 from divo_train.methods import METHODS
 from divo_train.policies import torch_policy
-from divo_train.trained import load_networks
+from divo_train.trained import config_from, load_networks
 
 HOW_IT_RUNS = ("out", "methods", "device", "workers", "threads", "checkpoint_every", "log_every", "snapshots")
 """Settings that do not change what is learned."""
@@ -44,7 +45,7 @@ def run_plan(
         runs: Folder of the run folders; not kept in git.
         results: Folder of the published CSV files, one per trial.
         workers: Processes.
-        backend: joblib's: `loky` for this machine, `ray` for a Ray cluster whose machines share the folders.
+        backend: joblib's: `loky` for this machine, `ray` for a Ray cluster whose machines share this folder.
         console: Where progress is shown.
         device: cpu or cuda; training only.
 
@@ -55,15 +56,21 @@ def run_plan(
         waiting = [trial for trial in plan.trials if not _is_finished(plan, trial, runs)]
         if backend != "loky":  # elsewhere there may be many machines: every run of the plan at once
             configs = [config for trial in waiting for config in _configs(plan, trial, runs, 1, device)]
-            _run_jobs([delayed(_fit_quietly)(config) for config in configs], f"{plan.name}: train", workers, console)
+            _run_jobs([_job(_fit_quietly, config) for config in configs], f"{plan.name}: train", workers, console)
         for trial in plan.trials:
             if trial in waiting:
                 for config in _configs(plan, trial, runs, workers, device) if backend == "loky" else ():
                     fit(config, console)
                 _play_trial(plan, trial, runs / plan.name / trial.name, workers, console)
-            played = gather_cells(cells_of(plan, trial), runs / plan.name / trial.name)
-            write_results(results / f"{trial.name}.csv", played)
-            console.print(f"{trial.name}: {sum(map(len, played.values())):,} episodes", highlight=False)
+            publish_trial(plan, trial, runs, results, console)
+
+
+def publish_trial(plan: Plan, trial: Trial, runs: Path, results: Path, console: Console) -> None:
+    """Write what has been played of a trial, whole or not, as its CSV; one from elsewhere stays if nothing was."""
+    played = gather_cells(cells_of(plan, trial), runs / plan.name / trial.name)
+    if played:
+        write_results(results / f"{trial.name}.csv", played)
+    console.print(f"{trial.name}: {sum(map(len, played.values())):,} episodes played here", highlight=False)
 
 
 def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: Path) -> None:
@@ -89,7 +96,7 @@ def method_of(policy: str) -> str:
 def _play_trial(plan: Plan, trial: Trial, folder: Path, workers: int, console: Console) -> None:
     configs = fit_configs(plan, trial, folder)
     cells = [cell for cell in cells_of(plan, trial) if not is_played(plan, trial, cell, folder)]
-    jobs = [delayed(play_cell)(configs[method_of(cell.policy)], cell, plan, trial, folder) for cell in cells]
+    jobs = [_job(play_cell, configs[method_of(cell.policy)], cell, plan, trial, folder) for cell in cells]
     _run_jobs(jobs, f"{trial.name}: play", workers, console)
 
 
@@ -110,16 +117,26 @@ def _require_same_settings(config: FitConfig) -> None:
     note = Path(config.out) / "config.json"
     if not note.exists():
         return
-    begun = json.loads(note.read_text())
-    now = json.loads(json.dumps(dataclasses.asdict(config)))
-    other = [key for key in now if key not in HOW_IT_RUNS and begun.get(key, now[key]) != now[key]]
+    begun = config_from(json.loads(note.read_text()), FitConfig)
+    names = [field.name for field in dataclasses.fields(config) if field.name not in HOW_IT_RUNS]
+    other = [name for name in names if getattr(begun, name) != getattr(config, name)]
     if other:
         raise DivoError(
             "The run was begun with other settings than the plan has now.", where=config.out,
-            got="; ".join(f"{key}: {now[key]}" for key in other),
-            expected="; ".join(f"{key}: {begun[key]}" for key in other),
+            got="; ".join(f"{name} {getattr(config, name)}" for name in other),
+            expected="; ".join(f"{name} {getattr(begun, name)}" for name in other),
             fix="Delete the folder to train and play again, or name another --runs.",
         )  # fmt: skip
+
+
+def _job(function: Callable[..., None], *arguments: Any) -> Any:
+    """Return a call for joblib that is made in this process's folder, on whatever machine."""
+    return delayed(_call_in)(Path.cwd(), function, *arguments)
+
+
+def _call_in(folder: Path, function: Callable[..., None], *arguments: Any) -> None:
+    os.chdir(folder)
+    function(*arguments)
 
 
 def _fit_quietly(config: FitConfig) -> None:

@@ -47,8 +47,8 @@ def plan_file(folder, dataset, **changes):
     return path
 
 
-def run(plan, folder):
-    command = BenchmarkConfig(plan=plan, runs=folder / "runs", results=folder / "results", workers=1)
+def run(plan, folder, tables_only=False):
+    command = BenchmarkConfig(plan, folder / "runs", folder / "results", workers=1, tables_only=tables_only)
     return run_benchmark(command, Console(quiet=True))
 
 
@@ -72,6 +72,8 @@ def test_a_benchmark_that_was_killed_plays_the_rest_and_publishes_every_episode(
     kept = {cell: cell.path(folder).stat().st_mtime_ns for cell in cells_of(plan, trial) if cell.path(folder).exists()}
     weights = {file: file.stat().st_mtime_ns for file in folder.rglob("policy.safetensors")}
     assert not (tmp_path / "results" / "tiny").exists()
+    run(path, tmp_path, tables_only=True)
+    assert set(read_results(tmp_path / "results" / "tiny" / "arm.csv", "arm")) == set(kept)
 
     tables = run(path, tmp_path)
     assert {cell: cell.path(folder).stat().st_mtime_ns for cell in kept} == kept
