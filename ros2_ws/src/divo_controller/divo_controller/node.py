@@ -29,6 +29,7 @@ from divo_controller.session import Session, open_session
 from divo_controller.sim_clock import SimClock
 from divo_controller.watchdog import Watchdog
 from divo_runtime.errors import DivoError
+from divo_runtime.timing.awake import AwakeCores
 from divo_runtime.timing.loop import MonotonicClock
 from divo_runtime.timing.realtime import freeze_garbage, lock_memory, take_turns
 
@@ -75,6 +76,7 @@ class ControllerNode(LifecycleNode):
         declare_parameters(self)
         self._settings = read_parameters(self)
         self._watchdog: Watchdog | None = None
+        self._awake: AwakeCores | None = None
         self._hangs = False
         self._fault = ""
         self._recorder = NodeRecorder(self, self._assembly, self._warn)
@@ -206,6 +208,9 @@ class ControllerNode(LifecycleNode):
         )
         recorded = self._recorder.wrap(robot)
         self._assembly.loop = loop = ControlLoop(session.controller, recorded, period_ns, clock, crew, self._on_ended)
+        if self._settings.wake_us >= 0:
+            self._awake = AwakeCores(self._settings.wake_us)
+            self._note("cores", f"wake within {self._settings.wake_us} us", self._awake.warnings)
         freeze_garbage()  # the control thread collects what comes later
         loop.start()
         if not simulated:
@@ -222,6 +227,9 @@ class ControllerNode(LifecycleNode):
         if self._watchdog:
             self._watchdog.stop()
             self._watchdog = None
+        if self._awake:
+            self._awake.close()
+            self._awake = None
         if trial := self._assembly.trial:
             trial.take_back(str(loop.failure)) if loop.failure else trial.end()
         if loop.failure:

@@ -74,6 +74,13 @@ class Parameters:
         low=0,
         high=98,
     )
+    wake_us: int = _parameter(
+        0,
+        "While the node is active no core of the machine sleeps deeper than it wakes from in so long, if the system "
+        "permits [us]. 0: cores do not sleep, which costs power; -1: not asked for.",
+        low=-1,
+        high=10_000,
+    )
     spin_us: int = _parameter(
         0, "The control thread waits awake for so long before each deadline [us].", low=0, high=1000
     )
