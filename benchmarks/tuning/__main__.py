@@ -14,7 +14,8 @@ import torch
 import tyro
 from rich.console import Console
 
-from benchmarks.tuning.labels import label_row, read_labels, write_labels
+from benchmarks.tuning.document import fill
+from benchmarks.tuning.labels import label_row, markdown_labels, read_labels, write_labels
 from benchmarks.tuning.play import play
 from benchmarks.tuning.results import markdown_table, read_rows, row_of, write_rows
 from benchmarks.tuning.study import Study, Trial, read_study, train
@@ -36,21 +37,25 @@ class Tuning:
     """Folder of the CSV files."""
     tables_only: bool = False
     """Print what has been measured; train and play nothing."""
+    document: Path | None = None
+    """Put the tables into this document, where it has a place for them."""
 
 
 def main() -> None:
     """Entry point."""
     command, console = tyro.cli(Tuning), Console(highlight=False)
     torch.set_num_threads(1)
+    tables: dict[str, str] = {}
     for plan in command.plans:
         study = read_study(plan)
         if not command.tables_only:
             run_study(study, command, console)
-        console.print(f"{study.name}: {study.question}\n")
-        rows = read_rows(command.results / f"{study.name}.csv")
-        for measure in ("reached", "untouched"):
-            console.print(f"{measure}, percent of {study.episodes} episodes, by training seed\n")
-            console.print(markdown_table(study, rows, measure))
+        labels = read_labels(command.results / f"{study.name}-labels.csv")
+        tables[study.name] = markdown_table(study, read_rows(command.results / f"{study.name}.csv"))
+        tables[f"{study.name}-labels"] = markdown_labels(labels)
+        console.print(f"{study.question}\n\n{tables[study.name]}\n{tables[study.name + '-labels']}")
+    if command.document:
+        fill(command.document, tables)
 
 
 def run_study(study: Study, command: Tuning, console: Console) -> None:

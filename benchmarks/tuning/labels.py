@@ -76,3 +76,13 @@ def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     os.replace(temporary, path)
+
+
+def markdown_labels(rows: Sequence[LabelRow]) -> str:
+    """Return a line per variant and seed."""
+    lines = ["| variant | seed | AUC | positive share | precision | recall |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.variant} | {row.seed} | {row.auc:.2f} | {row.positive:.2f} | {row.precision:.2f} | {row.recall:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"

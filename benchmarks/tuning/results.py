@@ -64,15 +64,19 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     os.replace(temporary, path)
 
 
-def markdown_table(study: Study, rows: Sequence[Row], measure: str = "reached") -> str:
-    """Return a line per variant and policy, with every seed's share in percent per environment."""
+def markdown_table(study: Study, rows: Sequence[Row]) -> str:
+    """Return a line per variant and policy; per environment, for every seed, percent that reached (untouched)."""
     names = list(study.environments)
     lines = [f"| variant | policy | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
     for variant, policy in dict.fromkeys((row.variant, row.policy) for row in rows):
         cells = []
         for name in names:
             found = [r for r in rows if (r.variant, r.policy, r.environment) == (variant, policy, name)]
-            shares = [f"{100 * getattr(row, measure):.0f}" for row in sorted(found, key=lambda row: row.seed)]
+            shares = [f"{100 * row.reached:.0f} ({100 * row.untouched:.0f})" for row in sorted(found, key=_seed)]
             cells.append(" / ".join(shares) or "-")
         lines.append(f"| {variant} | {policy} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _seed(row: Row) -> int:
+    return row.seed
