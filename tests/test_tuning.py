@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.tuning.document import fill
 from benchmarks.tuning.play import act
 from benchmarks.tuning.results import markdown_table, read_rows, row_of, write_rows
 from benchmarks.tuning.study import Trial, read_study
@@ -77,7 +78,7 @@ def test_rows_count_and_come_back_from_csv_as_they_were(tmp_path):
     assert read_rows(path) == []
     write_rows(path, [row])
     assert read_rows(path) == [row]
-    assert "| base | sampler | - | 67 |" in markdown_table(study, [row])
+    assert "| base | sampler | - | 67 (33) |" in markdown_table(study, [row])
 
 
 def test_in_lockstep_each_robot_gets_the_candidate_with_the_highest_value():
@@ -90,3 +91,12 @@ def test_in_lockstep_each_robot_gets_the_candidate_with_the_highest_value():
     assert act(best, observations, noise).tolist() == [[3.0], [1.0]]
     alone = TorchPolicy(Networks, Proposer(lambda observation, noise: observation + noise, 1))
     assert act(alone, observations, noise[:, :1]).tolist() == [[2.0], [0.0]]
+
+
+def test_a_document_gets_the_tables_it_has_a_place_for(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- tuning one -->\nold\n<!-- /tuning -->\nb\n<!-- tuning two -->\n<!-- /tuning -->\n")
+    fill(page, {"one": "new\n", "three": "no\n"})
+    assert page.read_text() == (
+        "a\n<!-- tuning one -->\nnew\n<!-- /tuning -->\nb\n<!-- tuning two -->\n<!-- /tuning -->\n"
+    )

@@ -67,8 +67,9 @@ def run_study(study: Study, command: Tuning, console: Console) -> None:
         for variant in study.variants:
             run = train(Trial(study, variant, seed, command.runs), console.print)
             known = read_labels(labels)
-            measured = (variant.name, seed) in {(row.variant, row.seed) for row in known}
-            if not measured and (row := label_row(run, variant.name, seed)):
+            old = (variant.name, seed) in {(row.variant, row.seed) for row in known}
+            new = not variant.like or "labels" in variant.settings
+            if new and not old and (row := label_row(run, variant.name, seed)):
                 write_labels(labels, sorted([*known, row], key=lambda row: (order[row.variant], row.seed)))
                 console.print(str(row))
             for policy in variant.policies:
