@@ -5,8 +5,10 @@ publish (joint states and tool pose at 120 Hz, goal and post at 20 Hz, commands,
 simulated stamps and faster than real time. The bags are imported with `divo-train import`; both datasets are trained,
 exported and validated over ROS 2 with the same settings, seeds and episodes.
 
-The bags hold the episodes in the dataset's order. In another order training draws other batches, which alone moves the
-success of one training seed by more than 3 points (docs/import.md): that would be measured instead of the import.
+Every episode is a bag of its own, and they are imported in the dataset's order. In another order training draws other
+batches, which alone moves the success of one training seed by more than 3 points (docs/import.md): that would be
+measured instead of the import. They are played in the order in which they were collected, because PyBullet's contacts
+remember a little of the episode before.
 
 About a quarter of an hour on two cores: python -m benchmarks.bag_vs_direct --record
 """
@@ -38,6 +40,7 @@ from divo_runtime.recording.ros_types import message_definition
 from divo_sim.arm_episode import advance_episode, begin_episode, step_reward
 from divo_sim.arm_reach import ArmReach
 from divo_sim.arm_scene import PHYSICS_HZ
+from divo_sim.chunks import episode_seed
 from divo_sim.ros_messages import ros_class
 from divo_sim.tasks import ARM_REACH
 from divo_train.data.minari import load_minari
@@ -46,13 +49,12 @@ SCRIPT = "benchmarks/bag_vs_direct.py"
 CONTRACT = Path(__file__).resolve().parents[1] / "sim" / "divo_sim" / "contracts" / "arm_reach.yaml"
 BEGIN_NS = 1_700_000_000_000_000_000
 PAUSE_NS = 1_000_000_000
-"""Between two episodes."""
+"""Before the episode."""
 COMMAND_NS, REWARD_NS, MARK_NS = 1_000_000, 400_000, 5_000_000
 """When the command, the last period's reward and the mark come, after the state was measured."""
 ARRIVAL_NS = 200_000
 SUBSTEPS = 2
 """Of physics between two messages of the robot: 120 Hz."""
-BAGS = 8
 BEHAVIOUR_NAMES = ARM_REACH.behaviours
 EpisodeKey = tuple[str, int]
 """Behaviour and seed, from which an episode can be played again."""
@@ -87,8 +89,8 @@ class BagVersusDirect:
             collected = ["--mixture", self.mixture, "--transitions", str(self.transitions), *common]
             _call("divo-sim", "collect", *collected, "--out", str(folder / "direct"))
             direct = folder / "direct" / "divo" / "arm_reach" / f"{self.mixture}-v0"
-            bags = write_bags(folder / "bags", list_episodes(direct), self.workers)
-            console.print(f"{sum(bags):,} transitions in {len(bags)} bags")
+            bags, transitions = write_bags(folder / "bags", list_episodes(direct), self.seed, self.workers)
+            console.print(f"{transitions:,} transitions in {bags:,} bags")
             topics = ["--reward-topic", "reward", "--terminated-topic", "done", "--episode-topic", "episode"]
             imported = [
                 *map(str, sorted((folder / "bags").glob("*.mcap"))),
@@ -147,30 +149,32 @@ def list_episodes(dataset: Path) -> list[EpisodeKey]:
         return [(BEHAVIOUR_NAMES[int(group["infos/behaviour"][0])], int(group.attrs["seed"])) for group in groups]
 
 
-def write_bags(folder: Path, episodes: Sequence[EpisodeKey], workers: int) -> list[int]:
-    """Play the episodes again into bags, in their order; return how many transitions each bag holds."""
-    parts = [list(map(episodes.__getitem__, part)) for part in np.array_split(np.arange(len(episodes)), BAGS)]
+def write_bags(folder: Path, episodes: Sequence[EpisodeKey], seed: int, workers: int) -> tuple[int, int]:
+    """Play the episodes again, each into a bag that is named by its place; return the bags and their transitions."""
+    places: dict[str, dict[int, int]] = {}
+    for place, (behaviour, episode) in enumerate(episodes):
+        places.setdefault(behaviour, {})[episode] = place
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return list(pool.map(write_bag, [folder / f"run_{number:02d}.mcap" for number in range(BAGS)], parts))
+        running = [pool.submit(write_behaviour, folder, name, seed, mine) for name, mine in places.items()]
+        return len(episodes), sum(future.result() for future in running)
 
 
-def write_bag(path: Path, episodes: Sequence[EpisodeKey]) -> int:
-    """Play episodes into one bag; return how many transitions it holds."""
-    task = ArmReach()
-    publish, close = _publisher(path, task)
-    now_ns, count = BEGIN_NS, 0
-    for behaviour, seed in episodes:
-        now_ns, steps = _play(task, behaviour, seed, now_ns + PAUSE_NS, publish)
-        count += steps
-    close()
+def write_behaviour(folder: Path, behaviour: str, seed: int, places: dict[int, int]) -> int:
+    """Play the episodes of one behaviour in the order of their collection; return how many transitions they hold."""
+    task, count, number = ArmReach(), 0, 0
+    while places:
+        episode = episode_seed(seed, behaviour, number)
+        place = places.pop(episode)
+        publish, close = _publisher(folder / f"run_{place:05d}.mcap", task)
+        count += _play(task, behaviour, episode, BEGIN_NS + PAUSE_NS, publish)
+        close()
+        number += 1
     task.close()
     return count
 
 
-def _play(
-    task: ArmReach, behaviour: str, seed: int, now_ns: int, publish: Callable[[str, Any, int], None]
-) -> tuple[int, int]:
-    """Play one episode as the gymnasium task does, and publish it; return the time after it and its steps."""
+def _play(task: ArmReach, behaviour: str, seed: int, now_ns: int, publish: Callable[[str, Any, int], None]) -> int:
+    """Play one episode as the gymnasium task does, and publish it; return its steps."""
     contract, scene = task.contract, task.scene
     lower, upper = contract.action_range()
     _, _, act = task.begin(behaviour, seed)
@@ -195,7 +199,7 @@ def _play(
         if episode.terminated:
             publish("done", Bool(data=True), now_ns + REWARD_NS + 1)
     publish("episode", String(data="stop"), now_ns + MARK_NS)
-    return now_ns, episode.steps
+    return episode.steps
 
 
 def _publish_state(task: ArmReach, now_ns: int, publish: Callable[[str, Any, int], None], everything: bool) -> None:
