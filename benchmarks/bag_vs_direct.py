@@ -7,8 +7,8 @@ exported and validated over ROS 2 with the same settings, seeds and episodes.
 
 Every episode is a bag of its own, and they are imported in the dataset's order. In another order training draws other
 batches, which alone moves the success of one training seed by more than 3 points (docs/import.md): that would be
-measured instead of the import. They are played in the order in which they were collected, because PyBullet's contacts
-remember a little of the episode before.
+measured instead of the import. They are played in the order in which they were collected, because in another
+order observations differed by up to 0.026; the simulator seems to remember a little of the episode before.
 
 About a quarter of an hour on two cores: python -m benchmarks.bag_vs_direct --record
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import tyro
 from joblib import Parallel, delayed
 from rich.console import Console
 
+from benchmarks.csv_rows import write_records
 from benchmarks.label_quality import good_transitions, label_quality
 from divo_train.advantage import label_advantages
 from divo_train.benchmark.plan import fit_configs, read_plan
@@ -97,13 +98,7 @@ def label_rows(config: FitConfig, trial: str, seed: int) -> list[LabelRow]:
 
 def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
     """Write rows, replacing the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(LabelRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    os.replace(temporary, path)
+    write_records(path, LabelRow, rows)
 
 
 def read_labels(path: Path) -> list[LabelRow]:

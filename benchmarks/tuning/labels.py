@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.csv_rows import write_records
 from benchmarks.label_quality import area_under_curve
 from divo_train.advantage import advantage_threshold, label_advantages
 from divo_train.config import FitConfig
@@ -69,13 +69,7 @@ def read_labels(path: Path) -> list[LabelRow]:
 
 def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
     """Replace a study's label rows in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(LabelRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    os.replace(temporary, path)
+    write_records(path, LabelRow, rows)
 
 
 def markdown_labels(rows: Sequence[LabelRow]) -> str:

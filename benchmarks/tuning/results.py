@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.csv_rows import write_records
 from benchmarks.tuning.study import Study
 from divo_train.evaluate import Episode
 
@@ -55,13 +55,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Replace a study's CSV in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    os.replace(temporary, path)
+    write_records(path, Row, rows)
 
 
 def markdown_table(study: Study, rows: Sequence[Row]) -> str:
