@@ -12,6 +12,10 @@ from divo_sim.ros_messages import RosError
 SPIN_S = 0.02
 """Longest time between two looks at a condition that no message announces [s]."""
 
+SETTLE_S = 0.3
+"""A service is ready for this side before its own side knows where to answer. It waits 0.1 s for that, then drops the
+answer for good (ros2/rmw_fastrtps issue 842), so the first request of each service waits a little longer [s]."""
+
 
 class NoAnswerError(DivoError):
     """Something that was waited for did not come in time."""
@@ -63,10 +67,13 @@ class RosClient:
         Raises:
             NoAnswerError: If the service does not appear or does not answer in time.
         """
-        if service not in self._clients:
+        new = service not in self._clients
+        if new:
             self._clients[service] = self._node.create_client(kind, service)
         client = self._clients[service]
         self.wait_for(client.service_is_ready, f"the service {service}", timeout_s)
+        if new:
+            self.take_in(SETTLE_S)
         answer = client.call_async(request)
         self.wait_for(answer.done, f"the answer of {service}", timeout_s)
         return answer.result()

@@ -50,6 +50,8 @@ FOLLOW_POSITION = np.array([[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0]])
 STATE_PERIOD_S = 0.01
 PATIENCE_S = 20.0
 """Far longer than anything takes; a test that waits this long has failed."""
+SETTLE_S = 0.3
+"""Between a service's appearing and its first request; see `divo_sim.ros_client.SETTLE_S`."""
 
 _domains = itertools.count(os.getpid() * 7)
 
@@ -109,6 +111,7 @@ def start(domain, tmp_path):
     yield start_process
     for process in running:
         process.end()
+        sys.stdout.write(f"--- {process.log.name}\n{process.text[-4000:]}\n")  # pytest shows it beside a failed test
 
 
 class Robot:
@@ -119,7 +122,6 @@ class Robot:
 
     def __init__(self, node, executor, contract: Contract) -> None:
         from diagnostic_msgs.msg import DiagnosticStatus
-        from lifecycle_msgs.srv import ChangeState, GetState
         from rclpy.qos import QoSProfile
         from rosgraph_msgs.msg import Clock
         from sensor_msgs.msg import JointState
@@ -133,6 +135,7 @@ class Robot:
         """Robots on the same executor, which speak whenever this one does."""
         self.act: Callable[[], object] = lambda: None
         """Called at every state."""
+        self._settled: set[object] = set()
         self.commands: list[np.ndarray] = []
         self.timings: list[list[float]] = []
         self.status = DiagnosticStatus()
@@ -140,8 +143,7 @@ class Robot:
         """Time to publish on `/clock` and to stamp with; it advances with every state."""
         self._clock = node.create_publisher(Clock, "/clock", 10)
         self._states = node.create_publisher(JointState, "joint_states", 10)
-        self._change = node.create_client(ChangeState, f"{self._controller}/change_state")
-        self._state = node.create_client(GetState, f"{self._controller}/get_state")
+        self._clients: dict[str, object] = {}
         self.subscribe(Float64MultiArray, contract.action.topic, lambda m: self.commands.append(np.array(m.data)))
         deep = QoSProfile(depth=1000)
         self.subscribe(
@@ -192,8 +194,18 @@ class Robot:
     def values(self) -> dict[str, str]:
         return {pair.key: pair.value for pair in self.status.values}
 
+    def client(self, kind, service: str):
+        """A client of one of the controller's own services, made once."""
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, f"{self._controller}/{service}")
+        return self._clients[service]
+
     def call(self, client, request):
         self.wait_for(client.service_is_ready, f"service {client.srv_name}")
+        if client not in self._settled:
+            self._settled.add(client)
+            settled = time.monotonic() + SETTLE_S
+            self.wait_for(lambda: time.monotonic() >= settled, "the other side of the service")
         future = client.call_async(request)
         self.wait_for(future.done, f"answer of {client.srv_name}")
         return future.result()
@@ -206,27 +218,25 @@ class Robot:
         prefix = f"{self.state().upper()}_" if transition == "shutdown" else ""
         number = getattr(Transition, f"TRANSITION_{prefix}{transition.upper()}")
         request = ChangeState.Request(transition=Transition(id=number))
-        return self.call(self._change, request).success
+        return self.call(self.client(ChangeState, "change_state"), request).success
 
     def state(self) -> str:
         from lifecycle_msgs.srv import GetState
 
-        return self.call(self._state, GetState.Request()).current_state.label
+        return self.call(self.client(GetState, "get_state"), GetState.Request()).current_state.label
 
     def trigger(self, name: str):
         from std_srvs.srv import Trigger
 
-        client = self.node.create_client(Trigger, f"{self._controller}/{name}")
-        return self.call(client, Trigger.Request())
+        return self.call(self.client(Trigger, name), Trigger.Request())
 
     def set_parameter(self, name: str, value: object):
         """Set a parameter of the controller; return rcl_interfaces/SetParametersResult."""
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 
-        client = self.node.create_client(SetParameters, f"{self._controller}/set_parameters")
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        return self.call(client, request).results[0]
+        return self.call(self.client(SetParameters, "set_parameters"), request).results[0]
 
     @property
     def timing_fields(self) -> tuple[str, ...]:
