@@ -6,11 +6,11 @@ ratio is the median of the rounds' ratios. `make bench-train` runs it, with `TRA
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from divo_train.config import FitConfig
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import TrainingSet, training_set
 from divo_train.methods import METHODS, stages_of
+from divo_train.products import product
 from divo_train.replicas import Replicas, replica_of
 from divo_train.stage import Stage
 from divo_train.updates import make_update
@@ -33,6 +34,8 @@ from divo_train.updates import make_update
 Timed = Callable[[int], float]
 """Number of updates -> seconds."""
 THEIRS = ("td3bc", "iql")
+EXACT = "actor, candidates drawn per update"
+TORCHS, OURS = "a layer's product, by torch", "a layer's product, as we train"
 SCRIPT = "benchmarks/train_speed.py"
 
 
@@ -78,7 +81,7 @@ class TrainSpeed:
                 process.ask(do="make", **settings.their_job(method, 0))
                 contenders[f"d3rlpy {method}"] = _theirs(process)
             stages, built = self.stages(data, settings.fit_config())
-            contenders |= stages
+            contenders |= stages | {TORCHS: _products(self.width, torch.mm), OURS: _products(self.width, product)}
             seconds = measure(contenders, self.updates, self.rounds)
         self.report(seconds, built, console)
 
@@ -94,8 +97,11 @@ class TrainSpeed:
             upstream[stage.name] = replica_of({k: v.detach() for k, v in replicas.tensors.items()}, 0, 1)
             upstream[stage.name] = {k.removeprefix("networks."): v for k, v in upstream[stage.name].items()}
             timed[stage.name] = _ours(replicas, config)
+            if stage.name == "actor":
+                drawing = replace(config, actor=replace(config.actor, refresh_every=1))
+                timed[EXACT] = _ours(_replicas(stage, data, drawing, upstream, 1), drawing)
             if stage.name == "td3bc":
-                for seeds, threads in product((1, self.seeds), (1, self.cores)):
+                for seeds, threads in itertools.product((1, self.seeds), (1, self.cores)):
                     replicas = _replicas(stage, data, config, upstream, seeds)
                     timed[_side_by_side(seeds, threads)] = _ours(replicas, config, threads)
         return timed, built
@@ -123,6 +129,7 @@ class TrainSpeed:
         """
         config = FitConfig()
         found: dict[str, tuple[float, str]] = {}
+        found["train.product.speed_vs_torch"] = (float(np.median(per_update[TORCHS] / per_update[OURS])), "times")
         if "td3bc" in per_update:
             td3bc = per_update["td3bc"]
             found["train.td3bc.speed_vs_d3rlpy"] = (float(np.median(per_update["d3rlpy td3bc"] / td3bc)), "times")
@@ -131,6 +138,8 @@ class TrainSpeed:
                 for seeds in (self.seeds, 1)
             )
             found[f"train.seeds{self.seeds}.cost_vs_1"] = (float(np.median(several / one)), "times")
+            alone = per_update[_side_by_side(1, 1)]
+            found[f"train.seeds{self.seeds}.cost_vs_1_on_one_core"] = (float(np.median(several / alone)), "times")
         if "iql" in per_update:
             own = self._cost("iql", per_update, built, config)
             found["train.iql.speed_vs_d3rlpy"] = (float(np.median(per_update["d3rlpy iql"] / own)), "times")
@@ -177,6 +186,19 @@ def _ours(replicas: Replicas, config: FitConfig, threads: int = 1) -> Timed:
         for _ in range(count):
             done += 1
             update(done)
+        return time.perf_counter() - begun
+
+    return timed
+
+
+def _products(width: int, multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Timed:
+    a, b = torch.randn(256, width), torch.randn(width, width)
+
+    def timed(count: int) -> float:
+        torch.set_num_threads(1)
+        begun = time.perf_counter()
+        for _ in range(count):
+            multiply(a, b)
         return time.perf_counter() - begun
 
     return timed

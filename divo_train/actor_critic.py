@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from divo_train.baseline_config import ActorCriticConfig
 from divo_train.config import FitConfig
@@ -154,11 +153,10 @@ def critic_loss(q_networks: QEnsemble, batch: Batch, following: Tensor) -> tuple
     return loss, {"q_loss": loss / len(q), "q": q.mean()}
 
 
-def normalised_q(q_networks: nn.Module, observation: Tensor, action: Tensor) -> Tensor:
+def normalised_q(q_networks: QEnsemble, observation: Tensor, action: Tensor) -> Tensor:
     """Return (B,) Q / mean |Q| of actions, whose gradient reaches the actions but not the critic.
 
     The first member's Q, as TD3+BC does (Fujimoto and Gu 2021, arXiv:2106.06860, eq. 5).
     """
-    frozen = {name: weight.detach() for name, weight in q_networks.named_parameters()}
-    q: Tensor = functional_call(q_networks, frozen, (observation, action))[0]
+    q = q_networks.first(observation, action)
     return q / q.abs().mean().detach()

@@ -118,7 +118,10 @@ class ActorConfig:
     updates: int = 9_000
     """Gradient steps."""
     cached_candidates: int = 8
-    """Candidates drawn once per logged state, with their noise."""
+    """Candidates drawn per logged state, with their noise."""
+    refresh_every: int = 0
+    """Updates after which the candidates of all states are drawn anew, with other noise; 0 keeps the first. 1 is the
+    exact mode: an update draws those of its own batch, and nothing is kept."""
     keep: int = 7
     """Best candidates that may become a target; the one nearest to the sampler's own answer is taken."""
     q_weight: float = 0.05

@@ -1,6 +1,6 @@
 """Advantage-filtered policy improvement (ADPO): sampled actions that the critic finds good guide a one-step actor.
 
-The Q gradient never crosses the sampler: candidates are drawn once, filtered, and used as targets. The actor takes
+The Q gradient never crosses the sampler: candidates are drawn, filtered, and used as targets. The actor takes
 noise and answers for each noise with the good candidate nearest to what the sampler made of the same noise, so that
 it keeps the modes apart; a deterministic actor pulled to the best candidate would average or overrate them.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from divo_train.candidates import Candidates
 from divo_train.config import FitConfig
 from divo_train.data.training_set import TrainingSet
-from divo_train.diffusion import draw_actions
 from divo_train.learner import Averages, Batch, Metrics
 from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value, frozen_copy
 from divo_train.randomness import stream
@@ -75,7 +75,7 @@ def actor_loss(
 
 
 class ActorLearner:
-    """Trains the one-step actor on candidates that are drawn and scored once."""
+    """Trains the one-step actor on filtered candidates."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class ActorLearner:
         self.period = 1
         self.averages: Averages = {}
         self._data, self._config, self._name, self._weights = data, config, name, weights
-        self._noise, self._candidates, self._advantage = draw_candidates(data, config, denoiser, q_networks, value)
+        self._candidates = Candidates(data, config, denoiser, q_networks, value)
 
     def draw(self, step: int) -> Batch:
         """Return states, noise, and for each the filtered candidate that belongs to it."""
@@ -101,10 +101,11 @@ class ActorLearner:
         generator = stream(self._config.seed, self._name, step)
         picked = data.draw(self._config.optimizer.batch_size, generator)
         own = torch.randint(settings.cached_candidates, (len(picked),), generator=generator).to(data.device)
-        target, advantage = filter_candidates(self._candidates[picked], self._advantage[picked], own, settings.keep)
+        drawn = self._candidates.of(picked, step)
+        target, advantage = filter_candidates(drawn.actions, drawn.advantages, own, settings.keep)
         return {
             "observation": data.observations[data.rows[picked]],
-            "noise": self._noise[picked, own],
+            "noise": drawn.noise[torch.arange(len(picked), device=data.device), own],
             "target": target,
             "advantage": advantage,
             "weight": self._weights[picked],
@@ -128,26 +129,3 @@ def new_actor(data: TrainingSet, config: FitConfig) -> OneStepActor:
     """Return an untrained one-step actor."""
     contract = data.contract
     return OneStepActor(contract.observation_size, contract.action_size, config.actor.width, config.network.depth)
-
-
-@torch.no_grad()
-def draw_candidates(
-    data: TrainingSet, config: FitConfig, denoiser: Denoiser, q_networks: QEnsemble, value: Value, batch: int = 4096
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw and score candidates for every logged state.
-
-    Returns:
-        (transitions, N, act_dim) noise, the same of actions, and (transitions, N) advantages mean_j Q_j(s, a) - V(s).
-    """
-    count, per_state, size = len(data.rows), config.actor.cached_candidates, data.actions.shape[1]
-    noise = torch.randn(count, per_state, size, generator=stream(config.seed, "candidates")).to(data.device)
-    actions, advantages = torch.empty_like(noise), torch.empty(noise.shape[:2], device=data.device)
-    for rows, z, out, score in zip(
-        data.rows.split(batch), noise.split(batch), actions.split(batch), advantages.split(batch), strict=True
-    ):
-        observation = data.observations[rows]
-        out.copy_(draw_actions(denoiser, observation, z, config.sampler))
-        repeated = observation.repeat_interleave(per_state, dim=0)
-        q = q_networks(repeated, out.flatten(0, 1)).mean(dim=0).view(-1, per_state)
-        score.copy_(q - value(observation).unsqueeze(1))
-    return noise, actions, advantages

@@ -16,7 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from divo_train.perceptron import Form, perceptron
+
 M = TypeVar("M", bound=nn.Module)
+
+SILU = Form("silu", transposed=True, activates_input=True)
 
 
 class Normalizer(nn.Module):
@@ -45,6 +49,11 @@ class Trunk(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., width) before its activation -> (..., outputs)."""
+        if _trains_on_cpu(self, hidden):
+            layers = [*self.layers, self.head]
+            weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+            flat = perceptron(hidden.flatten(0, -2), weights, biases, SILU)
+            return flat.unflatten(0, hidden.shape[:-1])
         hidden = functional.silu(hidden)
         for layer in self.layers:
             hidden = functional.silu(layer(hidden))
@@ -138,8 +147,19 @@ class LayerNormMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) -> (members, B)."""
-        hidden = x.expand(self.members, *x.shape)
-        *inner, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
+        return self._evaluate(x, [*self.weights], [*self.biases])
+
+    def first(self, x: Tensor) -> Tensor:
+        """(B, inputs) -> (B,) of the first member alone, with a gradient by the input but none by the weights."""
+        weights, biases = ([one[:1].detach() for one in all_] for all_ in (self.weights, self.biases))
+        return self._evaluate(x, weights, biases)[0]
+
+    def _evaluate(self, x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
+        if _trains_on_cpu(self, x):
+            form = Form("relu", layer_norm=self.layer_norm)
+            return perceptron(x, weights, biases, form).squeeze(-1)
+        hidden = x.expand(len(weights[0]), *x.shape)
+        *inner, (last_weight, last_bias) = zip(weights, biases, strict=True)
         for weight, bias in inner:
             hidden = torch.baddbmm(bias, hidden, weight)
             hidden = functional.layer_norm(hidden, hidden.shape[-1:]) if self.layer_norm else hidden
@@ -161,6 +181,10 @@ class QEnsemble(nn.Module):
         out: Tensor = self.net(torch.cat([observation, action], dim=-1))
         return out
 
+    def first(self, observation: Tensor, action: Tensor) -> Tensor:
+        """(B, obs_dim), (B, act_dim) -> (B,) of the first member, whose gradient reaches the input but no weight."""
+        return self.net.first(torch.cat([observation, action], dim=-1))
+
 
 class Value(nn.Module):
     """V(s)."""
@@ -173,6 +197,11 @@ class Value(nn.Module):
         """(B, obs_dim) -> (B,)."""
         out: Tensor = self.net(observation)[0]
         return out
+
+
+def _trains_on_cpu(network: nn.Module, x: Tensor) -> bool:
+    """Whether the training's own arithmetic computes it; export and deployment see the layers as written."""
+    return network.training and x.device.type == "cpu"
 
 
 def _remember_spread(denoiser: Denoiser, _: object) -> None:

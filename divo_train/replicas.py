@@ -37,6 +37,9 @@ class Replicas:
             name: torch.stack([state[name].detach() for state in states]).requires_grad_(tensor.requires_grad)
             for name, tensor in states[0].items()
         }  # fmt: skip
+        self._followers = [
+            (*self._pairs(average, network), rate) for average, (network, rate) in self._first.averages.items()
+        ]
 
     def __len__(self) -> int:
         """Return the number of seeds."""
@@ -70,13 +73,14 @@ class Replicas:
     @torch.no_grad()
     def follow(self) -> None:
         """Move every running average: average <- (1 - rate) * average + rate * network."""
-        for average, (network, rate) in self._first.averages.items():
-            pairs = [
-                (tensor, self.tensors[f"{network}.{name.removeprefix(f'{average}.')}"])
-                for name, tensor in self.tensors.items()
-                if name.startswith(f"{average}.") and tensor.is_floating_point()
-            ]
-            torch._foreach_lerp_([to for to, _ in pairs], [towards for _, towards in pairs], rate)
+        for averages, networks, rate in self._followers:
+            torch._foreach_lerp_(averages, networks, rate)
+
+    def _pairs(self, average: str, network: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Return a running average's tensors and, in the same order, those of the network that it follows."""
+        own = [name for name, one in self.tensors.items() if name.startswith(f"{average}.") and one.is_floating_point()]
+        followed = [self.tensors[f"{network}.{name.removeprefix(f'{average}.')}"] for name in own]
+        return [self.tensors[name] for name in own], followed
 
     def _call(self, step: int, tensors: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, Metrics]:
         named = {NETWORKS + name: tensor for name, tensor in tensors.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class TrainingSet:
         """Where the tensors are."""
         return self.observations.device
 
-    @property
+    @cached_property
     def action_std(self) -> float:
         """Standard deviation of the scaled actions over all dimensions."""
         return float(self.actions.std(dim=0).square().mean().sqrt())

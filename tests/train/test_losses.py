@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from divo_train.candidates import draw_candidates
 from divo_train.cloning import cloning_loss
 from divo_train.config import DiffusionConfig, FitConfig, NetworkConfig, SamplerConfig
 from divo_train.data.training_set import training_set
 from divo_train.diffusion import draw_actions, load_denoiser, positive_advantage_diffusion_loss, training_levels
-from divo_train.improvement import actor_loss, draw_candidates, filter_candidates
+from divo_train.improvement import actor_loss, filter_candidates
 from divo_train.methods import stages_of
 from divo_train.networks import Denoiser, OneStepActor, frozen_copy
 from divo_train.replicas import Replicas
@@ -114,7 +115,10 @@ def test_the_actor_loss_moves_the_actor_alone(bandit, tmp_path):
     diffusion = stages["diffusion"].build(data, config, {"value": value})
     denoiser = load_denoiser(diffusion.networks.state_dict(), data, config)
     q_networks, v = load_critic(value, data, config)
-    noise, actions, advantage = draw_candidates(data, config, denoiser, q_networks, v)
+    generator = torch.Generator().manual_seed(0)
+    noise, actions, advantage = draw_candidates(
+        data.observations, data.rows, config, denoiser, q_networks, v, generator
+    )
     assert noise.shape == actions.shape == (64, config.actor.cached_candidates, 2)
     assert not actions.requires_grad
     assert not advantage.requires_grad
