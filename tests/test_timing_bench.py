@@ -14,6 +14,7 @@ from msgspec import structs
 from benchmarks.figures import MARKER, quoted
 from benchmarks.timing.bundles import write_bundle_at
 from benchmarks.timing.cells import Cell, blocks, chosen, matrix, shortened
+from benchmarks.timing.machine import realtime_permitted
 from benchmarks.timing.page import BEGIN, END, headline_figures, results_text, table_figures, write_results
 from benchmarks.timing.results import (
     block_file,
@@ -27,6 +28,7 @@ from benchmarks.timing.results import (
 from benchmarks.timing.samples import JoinError, Recording, count_missed, join, period_errors
 from benchmarks.timing.summary import EDGES_US, percentile, ratio, spread, summarize
 from benchmarks.timing.trial import Conditions, node_arguments, run_block
+from benchmarks.timing.witness import read_standstills
 from divo_controller.parameters import Parameters
 from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.contract import Contract
@@ -151,6 +153,21 @@ def recording(**changes) -> Recording:
     return Recording(**{**given, **changes})
 
 
+def test_a_missed_deadline_is_the_machines_if_a_bare_thread_stood_still_in_its_gap():
+    """Cycle 2 was due at 4.98 ms and cycle 3, before which one deadline was missed, began at 10 ms."""
+
+    def stolen(begin_ms: float, end_ms: float, first: int = 1) -> int:
+        standstill = np.array([[NOW_NS + round(begin_ms * MS), NOW_NS + round(end_ms * MS)]])
+        return join(recording(), first, 4, 5000.0, standstill).stolen
+
+    assert join(recording(), 1, 4, 5000.0).stolen == 0
+    assert stolen(6.0, 9.0) == 1
+    assert stolen(3.0, 6.0) == 1
+    assert stolen(9.0, 30.0) == 1
+    assert stolen(2.0, 4.9) == stolen(10.1, 12.0) == 0
+    assert stolen(6.0, 9.0, first=3) == 0
+
+
 def test_commands_and_cycles_are_joined_by_number():
     block = join(recording(), 1, 4, 5000.0)
 
@@ -195,7 +212,7 @@ def test_a_spread_keeps_every_sample_in_its_histogram_and_each_block_apart():
 
 def summaries() -> dict:
     block = join(recording(), 1, 4, 5000.0)
-    slow = replace(block, end_to_end=block.end_to_end * 1.25, reaction=block.reaction * 2, missed=3)
+    slow = replace(block, end_to_end=block.end_to_end * 1.25, reaction=block.reaction * 2, missed=3, stolen=1)
     cold = [replace(block, compute=np.array([900.0, 100.0]))]
     return {
         "200hz-actor-idle": summarize([slow, slow], cold, 8),
@@ -212,7 +229,9 @@ def test_headline_figures_are_counts_and_ratios_to_the_floor():
     assert values == {
         "timing.200hz.actor.cycles": 8,
         "timing.200hz.actor.missed": 6,
+        "timing.200hz.actor.missed_stolen": 2,
         "timing.200hz.actor.missed_under_load": 2,
+        "timing.200hz.actor.missed_stolen_under_load": 1,
         "timing.200hz.actor.e2e_p50_vs_noop": pytest.approx(1.25),
         "timing.200hz.actor.e2e_p99_vs_noop": pytest.approx(1.25),
         "timing.200hz.actor.reaction_p50_vs_noop": pytest.approx(2.0),
@@ -273,7 +292,7 @@ def test_the_page_quotes_only_figures_that_were_recorded(tmp_path):
     assert "processor: abacus" in text
     assert "200 Hz, no-operation node" in text
     assert "200 Hz the actor missed" in text
-    assert len(MARKER.findall(text)) == 2 * (9 * 4 + 8 + 1)  # nine of each of four cells, and those of the headline
+    assert len(MARKER.findall(text)) == 2 * (9 * 4 + 10 + 1)  # nine of each of four cells, and those of the headline
     page.write_text("a page without a place for results")
     with pytest.raises(DivoError, match="no place"):
         write_results(page, "")
@@ -362,6 +381,9 @@ def test_two_seconds_of_every_node_are_measured_through_real_dds(tmp_path, write
 
     run_block(cell, bundle, block_file(tmp_path, cell, 0), Conditions(), domain=101 + os.getpid() % 100)
 
+    seen = sorted(tmp_path.glob("*/0.witness*.npy"))
+    assert len(seen) == (len(os.sched_getaffinity(0)) if realtime_permitted() else 0)
+    assert read_standstills(seen).shape[1] == 2
     (warm,), (cold,) = read_blocks(tmp_path, cell)
     assert cell.warm_cycles == 50
     assert len(warm.end_to_end) + warm.unseen == 50

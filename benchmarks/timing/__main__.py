@@ -156,10 +156,19 @@ def summary_table(summaries: dict[str, Summary]) -> Table:
     """Return the results for a terminal, in milliseconds."""
     table = Table(title="p50 / p99 / p99.9 / max [ms]", box=SIMPLE)
     table.add_column("cell", min_width=28, no_wrap=True)
-    for heading in ("n", "missed", "in a row", "holds", "unseen", "robot late", *(TITLES[name] for name in SHOWN)):
+    for heading in (
+        "n",
+        "missed",
+        "stolen",
+        "in a row",
+        "holds",
+        "unseen",
+        "robot late",
+        *(TITLES[name] for name in SHOWN),
+    ):
         table.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), 6))
     for name, summary in summaries.items():
-        counts = (summary.cycles, summary.missed, summary.worst_streak, summary.holds, summary.unseen)
+        counts = (summary.cycles, summary.missed, summary.stolen, summary.worst_streak, summary.holds, summary.unseen)
         spreads = [summary.spreads[quantity] for quantity in SHOWN]
         shown = [" ".join(f"{us / 1e3:.2f}" for us in (one.p50, one.p99, one.p999, one.maximum)) for one in spreads]
         table.add_row(name, *map(str, counts), f"{summary.robot_missed_share:.1%}", *shown)

@@ -28,10 +28,11 @@ COLUMNS = {
 PERIOD_ERROR = "actor.period_error_p99_ms"
 HEADLINE = (
     "At 200 Hz the actor missed {actor.missed:d} of {actor.cycles:d} deadlines on an idle machine and "
-    "{actor.missed_under_load:d} of as many under load. Its node compute p99 was {actor.node_p99_ms:.2f} ms. From "
-    "stamp to command it took {actor.e2e_p50_vs_noop:.2f} times as long as the no-operation node at p50 and "
-    "{actor.e2e_p99_vs_noop:.2f} times at p99; from inputs taken to command {actor.reaction_p50_vs_noop:.2f} and "
-    "{actor.reaction_p99_vs_noop:.2f} times."
+    "{actor.missed_under_load:d} of as many under load; {actor.missed_stolen:d} and {actor.missed_stolen_under_load:d} "
+    "of them passed while a bare thread of the highest priority stood still as well. Its node compute p99 was "
+    "{actor.node_p99_ms:.2f} ms. From stamp to command it took {actor.e2e_p50_vs_noop:.2f} times as long as the "
+    "no-operation node at p50 and {actor.e2e_p99_vs_noop:.2f} times at p99; from inputs taken to command "
+    "{actor.reaction_p50_vs_noop:.2f} and {actor.reaction_p99_vs_noop:.2f} times."
 )
 """Sentence about the headline; `{name:form}` becomes a quoted figure."""
 PICTURES = (
@@ -51,8 +52,10 @@ def headline_figures(summaries: Mapping[str, Summary]) -> Figures:
     if actor:
         figures[f"{rate}.actor.cycles"] = (actor.cycles, "cycles")
         figures[f"{rate}.actor.missed"] = (actor.missed, "deadlines")
+        figures[f"{rate}.actor.missed_stolen"] = (actor.stolen, "deadlines")
     if loaded:
         figures[f"{rate}.actor.missed_under_load"] = (loaded.missed, "deadlines")
+        figures[f"{rate}.actor.missed_stolen_under_load"] = (loaded.stolen, "deadlines")
     for name in ("p50", "p99") if actor and noop else ():
         assert actor
         assert noop

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.timing.cells import Cell
 from benchmarks.timing.samples import Block, join, joined, read_recording
 from benchmarks.timing.summary import EDGES_US, Summary, summarize
+from benchmarks.timing.witness import read_standstills
 
 PUBLISHED = ("wakeup", "compute", "end_to_end")
 """Quantities whose samples are published for the headline's actor; everything else as histograms, to stay small."""
@@ -47,8 +48,13 @@ def read_blocks(folder: Path, cell: Cell) -> tuple[list[Block], list[Block]]:
     period_us = 1e6 / cell.rate_hz
     recordings = [read_recording(block_file(folder, cell, block)) for block in range(cell.blocks)]
     first, last = cell.warm_cycles + 1, cell.warm_cycles + cell.cycles
-    warm = [join(recording, first, last, period_us) for recording in recordings]
+    stood = [read_standstills(_witness_files(folder, cell, block)) for block in range(cell.blocks)]
+    warm = [join(one, first, last, period_us, seen) for one, seen in zip(recordings, stood, strict=True)]
     return warm, [join(recording, 1, cell.warm_cycles, period_us) for recording in recordings]
+
+
+def _witness_files(folder: Path, cell: Cell, block: int) -> list[Path]:
+    return sorted((folder / cell.name).glob(f"{block}.witness*[0-9].npy"))
 
 
 def summarize_cell(folder: Path, cell: Cell) -> Summary:

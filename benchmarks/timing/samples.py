@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing.witness import Standstills
 from divo_runtime.errors import DivoError
 
 Samples = NDArray[np.float64]
 US_PER_S = 1e6
+NONE: Standstills = np.zeros((0, 2), np.int64)
 CLOCK_SLACK_US = 200.0
 """`time_s` and the middleware's stamps come from the same clock; the rest is the cost of asking for the time."""
 
@@ -66,6 +68,8 @@ class Block:
     """(n - 1,) how far two neighbouring cycles began from one period apart; gaps of unseen cycles are left out."""
     missed: int
     """Deadlines that passed before their command was out."""
+    stolen: int
+    """Those of them that passed while a bare thread of the highest priority stood still too (`witness.py`)."""
     worst_streak: int
     """Most of them in a row."""
     unseen: int
@@ -91,7 +95,7 @@ def read_recording(path: Path) -> Recording:
         )
 
 
-def join(recording: Recording, first: int, last: int, period_us: float) -> Block:
+def join(recording: Recording, first: int, last: int, period_us: float, standstills: Standstills = NONE) -> Block:
     """Return the cycles number `first` to `last`, both included.
 
     Args:
@@ -99,6 +103,7 @@ def join(recording: Recording, first: int, last: int, period_us: float) -> Block
         first: Number of the first cycle after warm-up; cycles count from 1.
         last: Number of the last cycle.
         period_us: Control period [us].
+        standstills: Of the machine, meanwhile.
 
     Raises:
         JoinError: If commands did not leave within the cycle of the same number, or no cycle is left.
@@ -134,6 +139,7 @@ def join(recording: Recording, first: int, last: int, period_us: float) -> Block
         reaction=reaction,
         period_error=period_errors(number[at], started_us, period_us),
         missed=missed,
+        stolen=count_stolen(number, timing, first, last, standstills),
         worst_streak=streak,
         unseen=last - first + 1 - len(at),
         holds=sum(int(recording.status.get(f"count.{event}", 0)) for event in ("holds", "trips")),
@@ -153,6 +159,29 @@ def count_missed(number: NDArray[np.int64], missed: Samples, first: int, last: i
     counts = missed[(number >= first) & (number <= last)].astype(np.int64)
     steps = np.diff(counts)
     return int(steps.sum()), int(steps.max(initial=0))
+
+
+def count_stolen(
+    number: NDArray[np.int64], timing: Mapping[str, Samples], first: int, last: int, standstills: Standstills
+) -> int:
+    """Return how many deadlines were missed in a gap between two cycles in which the machine stood still.
+
+    Args:
+        number: (n,) cycle numbers in rising order.
+        timing: Fields `time_s`, `lateness_us` and `missed` of those cycles.
+        first: Misses from this cycle on count.
+        last: Misses before this cycle count.
+        standstills: (m, 2) of the machine [ns].
+    """
+    kept = (number >= first) & (number <= last)
+    began_s, due_s = timing["time_s"][kept], timing["time_s"][kept] - timing["lateness_us"][kept] / US_PER_S
+    steps = np.diff(timing["missed"][kept]).astype(np.int64)
+    stood_s = standstills / 1e9
+    return sum(
+        int(steps[at])
+        for at in np.flatnonzero(steps)
+        if ((stood_s[:, 0] < began_s[at + 1]) & (stood_s[:, 1] > due_s[at])).any()
+    )
 
 
 def period_errors(number: NDArray[np.int64], started_us: Samples, period_us: float) -> Samples:

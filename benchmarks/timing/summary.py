@@ -41,6 +41,8 @@ class Summary:
     cycles: int
     """Cycles after warm-up, of all blocks, unseen ones included."""
     missed: int
+    stolen: int
+    """Missed deadlines in whose time a bare thread of the highest priority stood still too: the host had the core."""
     worst_streak: int
     unseen: int
     holds: int
@@ -103,6 +105,7 @@ def summarize(warm: Sequence[Block], cold: Sequence[Block], cycles: int) -> Summ
     return Summary(
         cycles=cycles,
         missed=sum(block.missed for block in warm),
+        stolen=sum(block.stolen for block in warm),
         worst_streak=max(block.worst_streak for block in warm),
         unseen=sum(block.unseen for block in warm),
         holds=sum(block.holds for block in warm),

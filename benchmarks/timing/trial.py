@@ -1,4 +1,4 @@
-"""One block: the node under test, the stand-in robot and the load as fresh processes, on a ROS domain of their own."""
+"""One block: node under test, stand-in robot, load and witnesses, as fresh processes on a ROS domain of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.timing.cells import Cell
+from benchmarks.timing.machine import realtime_permitted
 from divo_controller.parameters import Parameters
 from divo_runtime.errors import DivoError
 from divo_sim.program import Program, ProgramError
@@ -79,12 +80,23 @@ def run_block(cell: Cell, bundle: Path, out: Path, conditions: Conditions, domai
 
         robot = start("stand-in", stand_in)
         node = start("node", node_arguments(cell, bundle, conditions, out.parent))
-        for core in range(len(os.sched_getaffinity(0)) if cell.loaded else 0):
+        cores = sorted(os.sched_getaffinity(0))
+        for core in cores if cell.loaded else ():
             start(f"busy{core}", ["benchmarks.timing.busy"])
+        seen = {core: witness_file(out, core) for core in cores if realtime_permitted()}
+        witnesses = [
+            start(f"witness{core}", ["benchmarks.timing.witness", "--cpu", str(core), "--out", str(file)])
+            for core, file in seen.items()
+        ]
         limit_s = time.monotonic() + cycles / cell.rate_hz + 2 * STAND_IN_PATIENCE_S
         _wait_for(out, robot, node, limit_s)
-        robot.stop()
-        node.stop()
+        for program in (*witnesses, robot, node):
+            program.stop()
+
+
+def witness_file(out: Path, core: int) -> Path:
+    """Return where the standstills of a core lie that were noted beside a block's file."""
+    return out.with_suffix(f".witness{core}.npy")
 
 
 def _wait_for(out: Path, robot: Program, node: Program, limit_s: float) -> None:
