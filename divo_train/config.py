@@ -44,7 +44,10 @@ class ValueConfig:
     """Implicit Q-learning with n-step backups and an ensemble."""
 
     updates: int = 8_000
-    """Gradient steps."""
+    """Gradient steps of the critic that labels. With more of them V learns from the state which behaviour it is in, and
+    the labels rank worse (docs/algorithm.md)."""
+    selector_updates: int = 0
+    """Gradient steps of the critic that selects among candidates, where too few do harm; 0: as many as `updates`."""
     learning_rate: float = 1e-3
     """Step size at the start; critics want it smaller than policies do."""
     members: int = 4

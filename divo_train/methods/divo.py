@@ -10,6 +10,7 @@ repeat the errors of the labels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
@@ -26,18 +27,19 @@ from divo_train.trained import TrainedNetworks
 from divo_train.value_learning import ValueLearner, aggregate, load_critic
 
 
-def critic_stage(name: str) -> Stage:
+def critic_stage(name: str, updates: Callable[[FitConfig], int]) -> Stage:
     """Return a stage that trains a critic by implicit Q-learning."""
     return Stage(
         name,
         "value_loss",
-        lambda config: config.value.updates,
+        updates,
         lambda data, config, _: ValueLearner(data, config, name),
         learning_rate=lambda config: config.value.learning_rate,
     )
 
 
-VALUE, SELECTOR = critic_stage("value"), critic_stage("selector")
+VALUE = critic_stage("value", lambda config: config.value.updates)
+SELECTOR = critic_stage("selector", lambda config: config.value.selector_updates or config.value.updates)
 
 
 def diffusion_stage(name: str, weighting: Weighting) -> Stage:
