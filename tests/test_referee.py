@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.referee import RefereeConfig, interval, table_text
 from benchmarks.referee_process import PINS, RefereeError, RefereeProcess, write_data
-from benchmarks.train_speed import TrainSpeed, _side_by_side, measure
+from benchmarks.train_speed import OURS, TORCHS, TrainSpeed, _side_by_side, measure
 from divo_train.data.dataset import Dataset
 from divo_train.data.training_set import training_set
 from divo_train.methods import stages_of
@@ -116,8 +116,10 @@ def test_speed_ratios_count_every_stage_and_the_caches():
     for (seeds, threads), took in {(1, 1): 2.0, (1, 2): 20.0, (5, 1): 7.0, (5, 2): 5.0}.items():
         seconds[_side_by_side(seeds, threads)] = np.array([took])
     seconds |= {"d3rlpy td3bc": np.array([6.0]), "d3rlpy iql": np.array([8.0])}
+    seconds |= {TORCHS: np.array([3.0]), OURS: np.array([2.0])}
     built = dict.fromkeys(seconds, 0.0)
     figures = {name: value for name, (value, _) in TrainSpeed().figures(seconds, built).items()}
+    assert figures["train.product.speed_vs_torch"] == 1.5
     assert figures["train.td3bc.speed_vs_d3rlpy"] == 3
     assert figures["train.seeds5.cost_vs_1"] == 2.5
     assert figures["train.iql.speed_vs_d3rlpy"] == 4  # critic and policy, one second each
