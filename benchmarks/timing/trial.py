@@ -84,6 +84,8 @@ def run_block(cell: Cell, bundle: Path, out: Path, conditions: Conditions, domai
         for core in cores if cell.loaded else ():
             start(f"busy{core}", ["benchmarks.timing.busy"])
         seen = {core: witness_file(out, core) for core in cores if realtime_permitted()}
+        for file in seen.values():  # of an earlier try, perhaps
+            file.unlink(missing_ok=True)
         witnesses = [
             start(f"witness{core}", ["benchmarks.timing.witness", "--cpu", str(core), "--out", str(file)])
             for core, file in seen.items()

@@ -18,6 +18,7 @@ import pytest
 
 from divo_runtime.contract import Contract
 from divo_runtime.schema import parse_yaml
+from divo_sim.ros_client import SETTLE_S
 
 CONTRACT = """
 schema: 1
@@ -50,8 +51,6 @@ FOLLOW_POSITION = np.array([[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0]])
 STATE_PERIOD_S = 0.01
 PATIENCE_S = 20.0
 """Far longer than anything takes; a test that waits this long has failed."""
-SETTLE_S = 0.3
-"""Between a service's appearing and its first request; see `divo_sim.ros_client.SETTLE_S`."""
 
 _domains = itertools.count(os.getpid() * 7)
 
