@@ -64,18 +64,20 @@ class LabelCurves:
     """Processes; 0 means one per core."""
 
     def run(self, console: Console) -> Path:
-        """Write the rows of every trial whose critic has been trained; return the file."""
+        """Write the rows of every trial whose critic was trained here, keep those of the others; return the file."""
         plan = read_plan(self.plan)
-        jobs = []
+        path = self.results / plan.name / "labels.csv"
+        known = read_labels(path)
+        rows: list[LabelRow] = []
         for trial in plan.trials:
             config = fit_configs(plan, trial, self.runs / plan.name / trial.name).get(METHOD)
             if config and all(path.exists() for path in _snapshots(config)):
-                jobs += [delayed(label_rows)(config, trial.name, seed) for seed in range(plan.seeds)]
+                jobs = [delayed(label_rows)(config, trial.name, seed) for seed in range(plan.seeds)]
+                rows += [row for found in Parallel(n_jobs=self.workers or os.cpu_count() or 1)(jobs) for row in found]
             else:
-                console.print(f"{trial.name}: no labelling critic has been trained, or no snapshots were kept")
-        found = Parallel(n_jobs=self.workers or os.cpu_count() or 1)(jobs)
-        path = self.results / plan.name / "labels.csv"
-        write_labels(path, [row for rows in found for row in rows])
+                console.print(f"{trial.name}: no labelling critic was trained here, or no snapshots were kept")
+                rows += [row for row in known if row.trial == trial.name]
+        write_labels(path, rows)
         return path
 
 

@@ -78,8 +78,10 @@ def test_data_that_are_all_good_have_no_label_rows(tmp_path):
     assert label_rows(FitConfig(dataset=str(folder)), "arm", seed=0) == []
 
 
-def test_trials_without_a_trained_critic_are_named(tmp_path):
+def test_trials_whose_critic_was_not_trained_here_are_named_and_keep_their_rows(tmp_path):
+    elsewhere = [LabelRow("arm_reach.mixed-25", 0, 10, 0.25, 0.8, 0.5, 0.4, 0.9)]
+    write_labels(tmp_path / "mixed" / "labels.csv", elsewhere)
     console = Console(record=True)
     path = LabelCurves(runs=tmp_path, results=tmp_path, workers=1).run(console)
-    assert read_labels(path) == []
-    assert "arm_reach.mixed-25: no labelling critic has been trained" in console.export_text()
+    assert read_labels(path) == elsewhere
+    assert "arm_reach.mixed-25: no labelling critic was trained here" in console.export_text()

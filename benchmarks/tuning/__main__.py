@@ -31,6 +31,8 @@ class Tuning:
     """Study files."""
     seeds: tuple[int, ...] = ()
     """Only these of the study's training seeds."""
+    only: tuple[str, ...] = ()
+    """Only these variants; those that they take stages from must have been trained."""
     runs: Path = Path("runs/tuning")
     """Folder of the run folders."""
     results: Path = Path("benchmarks/results/tuning")
@@ -64,7 +66,7 @@ def run_study(study: Study, command: Tuning, console: Console) -> None:
     episodes = range(study.first_seed, study.first_seed + study.episodes)
     order = {variant.name: number for number, variant in enumerate(study.variants)}
     for seed in command.seeds or study.seeds:
-        for variant in study.variants:
+        for variant in (one for one in study.variants if not command.only or one.name in command.only):
             run = train(Trial(study, variant, seed, command.runs), console.print)
             known = read_labels(labels)
             old = (variant.name, seed) in {(row.variant, row.seed) for row in known}
