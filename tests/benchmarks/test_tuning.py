@@ -17,7 +17,7 @@ from divo_train.evaluate import Episode
 from divo_train.methods.method import Proposer
 from divo_train.policies import TorchPolicy
 
-STUDIES = sorted((Path(__file__).parents[1] / "benchmarks" / "tuning").glob("*.yaml"))
+STUDIES = sorted((Path(__file__).parents[2] / "benchmarks" / "tuning").glob("*.yaml"))
 STUDY = {
     "name": "small",
     "question": "Which?",

@@ -16,7 +16,7 @@ from divo_train.data.training_set import training_set
 from divo_train.methods import stages_of
 from divo_train.value_learning import reward_scale
 
-spec = importlib.util.spec_from_file_location("bandit", Path(__file__).parent / "train" / "bandit.py")
+spec = importlib.util.spec_from_file_location("bandit", Path(__file__).parents[1] / "train" / "bandit.py")
 bandit = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bandit)
 
