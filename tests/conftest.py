@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def write_tiny_bundle() -> Callable[..., Path]:
-    """Return `tests/tiny_bundle.py`'s `write_tiny_bundle(folder, contract, action, ...)`."""
-    spec = importlib.util.spec_from_file_location("tiny_bundle", Path(__file__).with_name("tiny_bundle.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_tiny_bundle
+    """Return `tests/support/tiny_bundle.py`'s `write_tiny_bundle(folder, contract, action, ...)`."""
+    from tiny_bundle import write_tiny_bundle
+
+    return write_tiny_bundle
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+import bandit
 from benchmarks.referee import RefereeConfig, interval, table_text
 from benchmarks.referee_process import PINS, RefereeError, RefereeProcess, write_data
 from benchmarks.train_speed import OURS, TORCHS, TrainSpeed, _side_by_side, measure
@@ -15,10 +13,6 @@ from divo_train.data.dataset import Dataset
 from divo_train.data.training_set import training_set
 from divo_train.methods import stages_of
 from divo_train.value_learning import reward_scale
-
-spec = importlib.util.spec_from_file_location("bandit", Path(__file__).parents[1] / "train" / "bandit.py")
-bandit = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bandit)
 
 
 @pytest.fixture

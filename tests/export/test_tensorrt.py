@@ -27,19 +27,13 @@ from divo_runtime.contract import load_contract
 from divo_runtime.errors import BackendError
 
 pytest.importorskip("tensorrt_lean_bindings", reason="TensorRT's lean runtime on pip is for x86-64 Linux")
+
+import pretend_builder
+import pretend_gpu
+
 TESTS = Path(__file__).parents[1]
 ON_CPU = {"onnxruntime", "litert"} & set(available_kinds())
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-
-
-def load(name: str, folder: str):
-    spec = importlib.util.spec_from_file_location(name, TESTS / folder / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pretend_gpu, pretend_builder = load("pretend_gpu", "runtime"), load("pretend_builder", "export")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ Nothing here has run on a GPU; docs/gpu.md says what has.
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,7 @@ from divo_runtime.errors import BackendError
 
 real_cuda = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is for Linux: pip install 'divo[dev]'")
 lean = pytest.importorskip("tensorrt_lean_bindings", reason="TensorRT's lean runtime on pip is for x86-64 Linux")
-spec = importlib.util.spec_from_file_location("pretend_gpu", Path(__file__).with_name("pretend_gpu.py"))
-pretend = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pretend)
+pretend = import_module("pretend_gpu")
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ those of pip, which import on a machine without a GPU: cuda-bindings and TensorR
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,7 @@ from divo_runtime.backends import cuda, tensorrt
 
 real_cuda = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is for Linux: pip install 'divo[dev]'")
 lean = pytest.importorskip("tensorrt_lean_bindings", reason="TensorRT's lean runtime on pip is for x86-64 Linux")
-spec = importlib.util.spec_from_file_location("pretend_gpu", Path(__file__).with_name("pretend_gpu.py"))
-pretend = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pretend)
+pretend = import_module("pretend_gpu")
 
 SOURCES = [Path(module.__file__) for module in (cuda, tensorrt)]
 INSTANCES = {"engine": lean.ICudaEngine, "context": lean.IExecutionContext, "properties": real_cuda.cudaDeviceProp}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import doctor_robot as robot
 from divo_runtime import cli
 from divo_runtime.bundle.loading import load_bundle
 from divo_runtime.controller import Controller
@@ -17,12 +16,7 @@ from divo_runtime.doctor.report import render_page, render_text
 from divo_runtime.errors import RecordingError
 from divo_runtime.observation import Measurement
 from divo_runtime.topic_names import TopicNames
-
-spec = importlib.util.spec_from_file_location("doctor_robot", Path(__file__).with_name("doctor_robot.py"))
-robot = importlib.util.module_from_spec(spec)
-sys.modules["doctor_robot"] = robot
-spec.loader.exec_module(robot)
-Spoiling = robot.Spoiling
+from doctor_robot import Spoiling
 
 
 @pytest.fixture(scope="session")
@@ -117,11 +111,9 @@ def test_names_in_the_bag_can_be_told(doctor):
 
 def test_the_recording_of_the_real_controller_is_healthy(bundle_folder, tmp_path):
     rclpy_messages = pytest.importorskip("sensor_msgs.msg")
-    recorded = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
-    module = importlib.util.module_from_spec(recorded)
-    sys.modules["recorded_run"] = module
-    recorded.loader.exec_module(module)
     from geometry_msgs.msg import PoseStamped
+
+    import recorded_run as module
 
     module.CLASSES["geometry_msgs/msg/PoseStamped"] = PoseStamped
     with load_bundle(bundle_folder) as bundle:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +23,7 @@ from divo_runtime.recording.messages import (
 )
 from divo_runtime.recording.reader import RecordingReader
 from divo_runtime.schema import parse_yaml
-
-spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
-sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(recorded_run)
-BEGIN_NS, MS, CLASSES, SETTINGS = recorded_run.BEGIN_NS, recorded_run.MS, recorded_run.CLASSES, recorded_run.SETTINGS
-goal, make_recorder, start_run = recorded_run.goal, recorded_run.make_recorder, recorded_run.start_run
+from recorded_run import BEGIN_NS, CLASSES, MS, SETTINGS, goal, start_run
 
 FOLLOW = np.array([[1.0, 0, 0.1, 0, 0], [0, 1.0, 0, 0.1, 0]])
 """A linear policy over position a, position b, goal x, goal y, 1."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-import sys
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,12 +36,6 @@ from divo_runtime.recording.messages import (
     encode_event,
 )
 from divo_runtime.recording.ros_types import message_definition, message_fields
-
-spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
-sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(recorded_run)
-BEGIN_NS, MS, CLASSES, SETTINGS = recorded_run.BEGIN_NS, recorded_run.MS, recorded_run.CLASSES, recorded_run.SETTINGS
-goal, make_recorder, start_run = recorded_run.goal, recorded_run.make_recorder, recorded_run.start_run
 
 FOLLOW = np.array([[1.0, 0, 0.1, 0, 0], [0, 1.0, 0, 0.1, 0]])
 """A linear policy over position a, position b, goal x, goal y, 1."""

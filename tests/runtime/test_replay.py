@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +23,7 @@ from divo_runtime.recording.messages import decode_cycle, encode_cycle
 from divo_runtime.recording.reader import RecordingReader
 from divo_runtime.replay.comparison import NamedPolicies, Replay
 from divo_runtime.replay.report import replay_file
-
-spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
-sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(recorded_run)
-start_run = recorded_run.start_run
+from recorded_run import start_run
 
 FOLLOW = np.array([[1.0, 0, 0.1, 0, 0], [0, 1.0, 0, 0.1, 0]])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import msgspec
@@ -25,11 +23,7 @@ from divo_runtime.replay.report import replay_file
 from divo_runtime.safety.calibration import Calibration, Novelty, Quantiles
 from divo_runtime.safety.guards import open_guard
 from divo_runtime.safety.limits import Watch
-
-spec = importlib.util.spec_from_file_location("recorded_run", Path(__file__).with_name("recorded_run.py"))
-sys.modules["recorded_run"] = recorded_run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(recorded_run)
-start_run = recorded_run.start_run
+from recorded_run import Run, make_recorder, start_run
 
 FOLLOW = np.array([[1.0, 0, 0.1, 0, 0], [0, 1.0, 0, 0.1, 0]])
 
@@ -110,9 +104,9 @@ class Stopper:
 def test_a_stop_in_the_middle_of_a_cycle_comes_out_the_same(folder, tmp_path):
     bundle = load_bundle(folder)
     policy = Stopper(bundle.open_policy("sampler"), 4)
-    recorder = recorded_run.make_recorder(tmp_path / "run.mcap", bundle)
+    recorder = make_recorder(tmp_path / "run.mcap", bundle)
     controller = recorder.watch(Controller(bundle.contract, policy, 3, lambda: 0), lambda: "sampler", 3)
-    run = recorded_run.Run(folder, tmp_path / "run.mcap", bundle, recorder, controller)
+    run = Run(folder, tmp_path / "run.mcap", bundle, recorder, controller)
     policy.controller = controller
     run.activate()
     drive(run, 3)
@@ -215,9 +209,9 @@ def test_guards_that_hold_and_let_go_come_out_the_same(write_tiny_bundle, tmp_pa
     extras = msgspec.structs.replace(manifest.x_divo, calibration=calibration)
     write_manifest(path, msgspec.structs.replace(manifest, x_divo=extras))
     bundle = load_bundle(folder)
-    recorder = recorded_run.make_recorder(tmp_path / "run.mcap", bundle)
+    recorder = make_recorder(tmp_path / "run.mcap", bundle)
     inner = Controller(contract, bundle.open_policy("sampler"), 3, lambda: 0, open_guard(bundle))
-    run = recorded_run.Run(folder, tmp_path / "run.mcap", bundle, recorder, recorder.watch(inner, lambda: "sampler", 3))
+    run = Run(folder, tmp_path / "run.mcap", bundle, recorder, recorder.watch(inner, lambda: "sampler", 3))
     run.activate()
     modes = [run.cycle((position, 0.0)).mode for position in (0.1, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6, 0.6, 0.1)]
     run.recorder.close()

@@ -1,22 +1,9 @@
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+import bandit as bandit_module
 from divo_train.data.dataset import Dataset
-
-spec = importlib.util.spec_from_file_location("bandit", Path(__file__).with_name("bandit.py"))
-bandit_module = importlib.util.module_from_spec(spec)
-sys.modules.setdefault("bandit", bandit_module)
-spec.loader.exec_module(bandit_module)
-
-spec = importlib.util.spec_from_file_location("bag_maker", Path(__file__).with_name("bag_maker.py"))
-bag_maker_module = importlib.util.module_from_spec(spec)
-sys.modules.setdefault("bag_maker", bag_maker_module)
-spec.loader.exec_module(bag_maker_module)
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import bag_maker as make
 import numpy as np
 import pytest
-from bag_maker import BEGIN_NS, MS, S, Tape, imported
 from rosbags.rosbag2 import Reader, StoragePlugin
 
+import bag_maker as make
+from bag_maker import BEGIN_NS, MS, S, Tape, imported
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DatasetError
 from divo_runtime.observation import Measurement, ObservationBuilder

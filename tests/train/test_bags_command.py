@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import bag_maker as make
 import pytest
 
+import bag_maker as make
 from divo_train import cli
 from divo_train.data.minari import load_minari
 

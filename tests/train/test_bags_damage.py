@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bag_maker as make
 import pytest
-from bag_maker import MS, S, Tape, imported
 from mcap.writer import IndexType
 
+import bag_maker as make
+from bag_maker import MS, S, Tape, imported
 from divo_runtime.errors import DatasetError
 from divo_train.data.bags.bag import open_bag
 from divo_train.data.bags.parts import BagError

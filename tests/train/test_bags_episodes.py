@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import bag_maker as make
 import numpy as np
 import pytest
-from bag_maker import BEGIN_NS, MS, Raw, imported, tape_of
 
+import bag_maker as make
+from bag_maker import BEGIN_NS, MS, Raw, imported, tape_of
 from divo_runtime.errors import DatasetError
 from divo_runtime.recording.messages import CYCLE_TYPE, EMPTY, CycleRecord, CycleTimes, Inputs, encode_cycle
 from divo_train.data.bags.tally import KEPT

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 
-import bag_maker as make
 import pytest
-from bag_maker import MS, Raw, imported, tape_of
 from rosbags.rosbag2 import StoragePlugin
 
+import bag_maker as make
+from bag_maker import MS, Raw, imported, tape_of
 from divo_runtime.errors import ContractError, DatasetError
 from divo_train.data.bags.marks import Mark, mark_reader
 from divo_train.data.bags.service_calls import EMPTY, SET_BOOL, TRIGGER, ServiceCall, decode_call

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bag_maker as make
 import numpy as np
 import pytest
-from bag_maker import BEGIN_NS, MS, S, imported
 
+import bag_maker as make
+from bag_maker import BEGIN_NS, MS, S, imported
 from divo_train.data.bags.report import drop_rows, render_report
 from divo_train.data.bags.settings import ImportSettings
 from divo_train.data.bags.suspicions import find_suspicions
