@@ -145,7 +145,7 @@ class FitConfig:
     methods: tuple[str, ...] = ("divo", "bc")
     """What to train: divo, bc (behaviour cloning, to see what the diffusion model is for), or another of
     `divo_train.methods`: bc10, bc_noise, td3bc, iql, iql_joint, rebrac, diffusion_bc, idql, diffusion_ql, one_step,
-    divo_w1, divo_exp, divo_soft."""
+    divo_w1, divo_exp, divo_soft (samplers with other weights), and each of these with _actor behind it."""
     seed: int = 0
     """Seed of weights, batches and noise; the same seed on the same machine gives the same weights."""
     replicas: int = 1

@@ -16,7 +16,7 @@ from divo_train.evaluate import Episode
 from divo_train.methods import METHODS
 
 RESAMPLING_SEED = 0
-OWN_POLICIES = {policy for name in ("divo", "divo_w1", "divo_exp", "divo_soft") for policy in METHODS[name].policies}
+OWN_POLICIES = {policy for name, method in METHODS.items() if name.startswith("divo") for policy in method.policies}
 """DIVO and its variants; every other policy is a baseline."""
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from divo_runtime.errors import DivoError
 from divo_train.methods.diffusion_bc import DIFFUSION_BC
 from divo_train.methods.diffusion_ql import DIFFUSION_QL
-from divo_train.methods.divo import DIVO, DIVO_EXP, DIVO_SOFT, DIVO_W1
+from divo_train.methods.divo import (
+    DIVO,
+    DIVO_EXP,
+    DIVO_EXP_ACTOR,
+    DIVO_SOFT,
+    DIVO_SOFT_ACTOR,
+    DIVO_W1,
+    DIVO_W1_ACTOR,
+)
 from divo_train.methods.idql import IDQL
 from divo_train.methods.iql import IQL
 from divo_train.methods.iql_joint import IQL_JOINT
@@ -22,8 +30,11 @@ from divo_train.trained import TrainedNetworks
 METHODS: Mapping[str, Method] = {
     "divo": DIVO,
     "divo_w1": DIVO_W1,
+    "divo_w1_actor": DIVO_W1_ACTOR,
     "divo_exp": DIVO_EXP,
+    "divo_exp_actor": DIVO_EXP_ACTOR,
     "divo_soft": DIVO_SOFT,
+    "divo_soft_actor": DIVO_SOFT_ACTOR,
     "bc": BC,
     "bc10": BC10,
     "bc_noise": BC_NOISE,

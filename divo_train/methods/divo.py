@@ -90,22 +90,32 @@ def _score(networks: TrainedNetworks, observation: Tensor, candidates: Tensor) -
     return aggregate(q, networks.config.value.aggregate)
 
 
-def divo_method(title: str, suffix: str, weighting: Weighting) -> Method:
-    """Return DIVO with one of the weights; everything else is the same."""
+def weighted_sampler(title: str, suffix: str, weighting: Weighting) -> Method:
+    """Return DIVO's sampler with one of the weights; everything else is the same."""
     diffusion = diffusion_stage(f"diffusion{suffix}", weighting)
-    actor = actor_stage(f"actor{suffix}", diffusion, weighting)
-    sampler_name, actor_name = (f"divo{suffix}", f"divo{suffix}_actor") if suffix else ("sampler", "actor")
-    return Method(
-        title,
-        (diffusion, SELECTOR, actor),
-        {
-            sampler_name: lambda networks: sampler_policy(networks, diffusion.name, networks.config.sampler.candidates),
-            actor_name: lambda networks: actor_policy(networks, actor.name),
-        },
-    )
+
+    def policy(networks: TrainedNetworks) -> Proposer:
+        return sampler_policy(networks, diffusion.name, networks.config.sampler.candidates)
+
+    return Method(title, (diffusion, SELECTOR), {f"divo{suffix}" if suffix else "sampler": policy})
 
 
-DIVO = divo_method("DIVO", "", "binary")
-DIVO_W1 = divo_method("DIVO, weight 1", "_w1", "one")
-DIVO_EXP = divo_method("DIVO, exponential weight", "_exp", "exponential")
-DIVO_SOFT = divo_method("DIVO, soft weight", "_soft", "soft")
+def weighted_actor(title: str, suffix: str, weighting: Weighting) -> Method:
+    """Return DIVO's one-step actor with one of the weights."""
+    actor = actor_stage(f"actor{suffix}", diffusion_stage(f"diffusion{suffix}", weighting), weighting)
+    name = f"divo{suffix}_actor" if suffix else "actor"
+    return Method(f"{title}, one-step actor", (actor,), {name: lambda networks: actor_policy(networks, actor.name)})
+
+
+def both(title: str, sampler: Method, actor: Method) -> Method:
+    """Return the method that trains sampler and actor."""
+    return Method(title, sampler.stages + actor.stages, {**sampler.policies, **actor.policies})
+
+
+DIVO = both("DIVO", weighted_sampler("DIVO", "", "binary"), weighted_actor("DIVO", "", "binary"))
+DIVO_W1 = weighted_sampler("DIVO, weight 1", "_w1", "one")
+DIVO_W1_ACTOR = weighted_actor("DIVO, weight 1", "_w1", "one")
+DIVO_EXP = weighted_sampler("DIVO, exponential weight", "_exp", "exponential")
+DIVO_EXP_ACTOR = weighted_actor("DIVO, exponential weight", "_exp", "exponential")
+DIVO_SOFT = weighted_sampler("DIVO, soft weight", "_soft", "soft")
+DIVO_SOFT_ACTOR = weighted_actor("DIVO, soft weight", "_soft", "soft")
