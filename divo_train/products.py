@@ -1,30 +1,48 @@
 """Matrix products of a size at which the choice of the library decides the speed of training.
 
-torch hands products of float32 to MKL, which on a processor that is not Intel's leaves half of it unused; oneDNN, which
-torch has on board too, does not (`make bench-train` times both). Only torch's compiler emits oneDNN's operator for
-float32; here it is called directly. Where a build has no oneDNN, MKL does it.
+torch hands products of float32 to MKL, which on a processor that is not Intel's leaves half of it unused; there oneDNN,
+which torch has on board too, takes over. On Intel's own MKL is the faster of the two (`make bench-train` times both).
+Only torch's compiler emits oneDNN's operator for float32; here it is called directly.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 SMALLEST = 16
 """Below this in any dimension, preparing oneDNN's call costs more than it saves."""
+INTEL = "GenuineIntel"
 
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+def has_onednn() -> bool:
+    """Whether torch has oneDNN's operator on board."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+def prefers_onednn(processors: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether oneDNN should compute the products here: it is there, and the processor is not known to be Intel's.
+
+    By the processor's name rather than by a measurement, so that a machine always gives the same weights.
+    """
+    return has_onednn() and not (processors.exists() and INTEL in processors.read_text(encoding="utf-8"))
+
+
+PREFERS_ONEDNN = prefers_onednn()
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None, onednn: bool = PREFERS_ONEDNN) -> Tensor:
     """Return (n, k) @ (k, m) + (m,), on the CPU and without a gradient.
 
     Args:
-        a: (n, k); a transposed view is copied, which is cheaper than multiplying it as it is.
+        a: (n, k); oneDNN copies a transposed view, which is cheaper than multiplying it as it is.
         b: (k, m), or a transposed view of (m, k).
         bias: (m,), or None.
+        onednn: Whether oneDNN is to do it, where the product is large enough.
     """
-    if a.dtype != torch.float32 or not HAS_ONEDNN or min(*a.shape, b.shape[1]) < SMALLEST:
+    if not onednn or a.dtype != torch.float32 or min(*a.shape, b.shape[1]) < SMALLEST:
         return torch.mm(a, b) if bias is None else torch.addmm(bias, a, b)
     out: Tensor = torch.ops.mkldnn._linear_pointwise(a.contiguous(), b.t(), bias, "none", [], "")
     return out

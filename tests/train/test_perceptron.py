@@ -10,7 +10,7 @@ from torch.func import vmap
 
 from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Regressor, Value
 from divo_train.perceptron import Form, perceptron
-from divo_train.products import product
+from divo_train.products import has_onednn, prefers_onednn, product
 
 RELU = Form("relu")
 
@@ -115,16 +115,29 @@ def test_gradients_agree_with_differences_in_double_precision():
         )
 
 
+@pytest.mark.parametrize(
+    "onednn", [False, pytest.param(True, marks=pytest.mark.skipif(not has_onednn(), reason="no oneDNN"))]
+)
 @pytest.mark.parametrize("shape", [(2, 2, 2), (40, 24, 33)])
-def test_a_product_takes_its_factors_as_they_are_or_transposed(shape):
+def test_a_product_takes_its_factors_as_they_are_or_transposed(shape, onednn):
     n, k, m = shape
     a, b = torch.arange(n * k).float().view(n, k), torch.arange(k * m).float().view(k, m) - 5
     bias = torch.arange(m).float()
     entry = sum(a[1, i].item() * b[i, 1].item() for i in range(k))
     for left in (a, a.t().contiguous().t()):
         for right in (b, b.t().contiguous().t()):
-            assert product(left, right)[1, 1].item() == pytest.approx(entry)
-            assert product(left, right, bias)[1, 1].item() == pytest.approx(entry + 1)
+            assert product(left, right, None, onednn)[1, 1].item() == pytest.approx(entry)
+            assert product(left, right, bias, onednn)[1, 1].item() == pytest.approx(entry + 1)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="torch has no oneDNN on board")
+def test_intels_processors_multiply_with_mkl_and_others_with_onednn(tmp_path):
+    processors = tmp_path / "cpuinfo"
+    assert prefers_onednn(processors)  # a system that does not tell
+    processors.write_text("vendor_id\t: AuthenticAMD\n")
+    assert prefers_onednn(processors)
+    processors.write_text("vendor_id\t: GenuineIntel\n")
+    assert not prefers_onednn(processors)
 
 
 @pytest.mark.parametrize("training", [True, False])
