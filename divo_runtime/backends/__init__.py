@@ -35,7 +35,7 @@ def _onnxruntime() -> Kind:
 
 
 def _litert() -> Kind:
-    from divo_runtime.backends.litert import LitertBackend, import_litert
+    from divo_runtime.backends.litert.backend import LitertBackend, import_litert
 
     return Kind(import_litert, LitertBackend, float32_only=True)
 

@@ -28,21 +28,11 @@ class FakeBackend:
     ) -> None:
         if not script:
             raise ValueError("script needs at least one entry")
-        self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._script = tuple(script)
         self._closed = False
         self.feeds: list[dict[str, FloatArray]] = []
         """Copies of the feeds of every call."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Tensors that `run` accepts."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Tensors that `run` returns."""
-        return self._outputs
 
     def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Return the script's next entry.
@@ -52,12 +42,12 @@ class FakeBackend:
         """
         if self._closed:
             raise BackendError("The network is closed.", where="FakeBackend")
-        check_feeds(self._inputs, feeds, "FakeBackend")
+        check_feeds(self.inputs, feeds, "FakeBackend")
         answer = self._script[min(len(self.feeds), len(self._script) - 1)]
         self.feeds.append({name: array.copy() for name, array in feeds.items()})
         if isinstance(answer, Exception):
             raise answer
-        return {spec.name: np.array(answer[spec.name], dtype=np.float32) for spec in self._outputs}
+        return {spec.name: np.array(answer[spec.name], dtype=np.float32) for spec in self.outputs}
 
     def close(self) -> None:
         """Refuse every later run."""

@@ -29,6 +29,10 @@ class OnnxBackend:
         path: The file.
         threads: Threads inside one operator, >= 1.
 
+    Attributes:
+        inputs: What `run` must be fed, as the graph names it.
+        outputs: What `run` returns.
+
     Raises:
         BackendError: If onnxruntime is missing, or the file is no such network.
     """
@@ -36,24 +40,14 @@ class OnnxBackend:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._path = path
         self._session: Any = _open_session(path, threads)
-        self._inputs, self._outputs = read_specs(self._session, path)
-        self._fed: dict[str, FloatArray] = {spec.name: np.zeros(spec.shape, np.float32) for spec in self._inputs}
-        self._given: dict[str, FloatArray] = {spec.name: np.zeros(spec.shape, np.float32) for spec in self._outputs}
+        self.inputs, self.outputs = read_specs(self._session, path)
+        self._fed: dict[str, FloatArray] = {spec.name: np.zeros(spec.shape, np.float32) for spec in self.inputs}
+        self._given: dict[str, FloatArray] = {spec.name: np.zeros(spec.shape, np.float32) for spec in self.outputs}
         self._binding: Any = self._session.io_binding()
         for name, array in self._fed.items():
             self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in self._given.items():
             self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the graph."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the graph."""
-        return self._outputs
 
     def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Run the graph once.
@@ -63,7 +57,7 @@ class OnnxBackend:
         """
         if self._session is None:
             raise BackendError("The network is closed.", where=str(self._path), fix="Open it again.")
-        check_feeds(self._inputs, feeds, str(self._path))
+        check_feeds(self.inputs, feeds, str(self._path))
         for name, array in self._fed.items():
             array[...] = feeds[name]
         try:

@@ -22,7 +22,7 @@ from divo_runtime.backends.engine_files import FOLDER, sha256
 from divo_runtime.backends.onnxrt import import_onnxruntime, read_specs, session_options
 from divo_runtime.backends.tensorrt import import_tensorrt
 from divo_runtime.errors import BackendError
-from divo_runtime.interfaces import TensorSpec, check_feeds
+from divo_runtime.interfaces import check_feeds
 from divo_runtime.observation import FloatArray
 
 CUDA = "CUDAExecutionProvider"
@@ -39,6 +39,10 @@ class OnnxGpuBackend:
         threads: Threads of the session on the CPU, >= 1.
         provider: `CUDA` or `TENSORRT`.
 
+    Attributes:
+        inputs: What `run` must be fed, as the graph names it.
+        outputs: What `run` returns.
+
     Raises:
         BackendError: If the provider or the GPU is missing, or any part of the network would run on the CPU.
     """
@@ -47,27 +51,17 @@ class OnnxGpuBackend:
         self._path = path
         onnxruntime, gpu = require_provider(provider)
         self._session: Any = _open_session(onnxruntime, gpu, path, threads, provider)
-        self._inputs, self._outputs = read_specs(self._session, path)
+        self.inputs, self.outputs = read_specs(self._session, path)
         on_gpu = onnxruntime.OrtValue.ortvalue_from_shape_and_type
-        self._fed = {spec.name: on_gpu(list(spec.shape), np.float32, "cuda", 0) for spec in self._inputs}
-        self._given = {spec.name: on_gpu(list(spec.shape), np.float32, "cuda", 0) for spec in self._outputs}
+        self._fed = {spec.name: on_gpu(list(spec.shape), np.float32, "cuda", 0) for spec in self.inputs}
+        self._given = {spec.name: on_gpu(list(spec.shape), np.float32, "cuda", 0) for spec in self.outputs}
         self._binding: Any = self._session.io_binding()
         for name, value in self._fed.items():
             self._binding.bind_ortvalue_input(name, value)
         for name, value in self._given.items():
             self._binding.bind_ortvalue_output(name, value)
         for _ in range(FIRST_RUNS):
-            self.run({spec.name: np.zeros(spec.shape, np.float32) for spec in self._inputs})
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the graph."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the graph."""
-        return self._outputs
+            self.run({spec.name: np.zeros(spec.shape, np.float32) for spec in self.inputs})
 
     def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Run the graph once and wait for it.
@@ -77,7 +71,7 @@ class OnnxGpuBackend:
         """
         if self._session is None:
             raise BackendError("The network is closed.", where=str(self._path), fix="Open it again.")
-        check_feeds(self._inputs, feeds, str(self._path))
+        check_feeds(self.inputs, feeds, str(self._path))
         try:
             for name, value in self._fed.items():
                 value.update_inplace(np.ascontiguousarray(feeds[name]))

@@ -72,6 +72,10 @@ class TensorrtBackend:
         path: The ONNX file; its engine lies in `engines/` beside it.
         precision: Of the engine inside; inputs and outputs are float32 always.
 
+    Attributes:
+        inputs: What `run` must be fed, as the graph names it.
+        outputs: What `run` returns.
+
     Raises:
         BackendError: If CUDA, a GPU, TensorRT or a fitting engine is missing, or the engine's tensors are not the
             graph's.
@@ -85,34 +89,24 @@ class TensorrtBackend:
         library = import_tensorrt()
         graph = read_graph(path)
         engine_file, key = find_engine(path, precision, Target(gpu, library.version, library.lean))
-        self._inputs, self._outputs = graph.inputs, graph.outputs
+        self.inputs, self.outputs = graph.inputs, graph.outputs
         with ExitStack() as stack:
             self._opened: _Opened | None = _open_engine(
                 library, load_engine(engine_file, key), key.version_compatible, engine_file
             )
             self._context = self._opened.context
-            _check_tensors(library.module, self._opened.engine, (self._inputs, self._outputs), engine_file)
+            _check_tensors(library.module, self._opened.engine, (self.inputs, self.outputs), engine_file)
             self._stream = ask(
                 self._cuda, self._cuda.cudaStreamCreateWithFlags(self._cuda.cudaStreamNonBlocking), "make a stream"
             )
             stack.callback(self._release, self._cuda.cudaStreamDestroy, self._stream)
-            self._fed = tuple(self._allocate(spec, stack) for spec in self._inputs)
-            self._given = tuple(self._allocate(spec, stack) for spec in self._outputs)
+            self._fed = tuple(self._allocate(spec, stack) for spec in self.inputs)
+            self._given = tuple(self._allocate(spec, stack) for spec in self.outputs)
             self._enqueue()
             self._wait()
             self._graph = self._capture()
             stack.callback(self._release, self._cuda.cudaGraphExecDestroy, self._graph)
             self._resources: ExitStack | None = stack.pop_all()
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the graph."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the graph."""
-        return self._outputs
 
     def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Run the engine once and wait for it.
@@ -122,7 +116,7 @@ class TensorrtBackend:
         """
         if self._resources is None:
             raise BackendError("The network is closed.", where=str(self._path), fix="Open it again.")
-        check_feeds(self._inputs, feeds, str(self._path))
+        check_feeds(self.inputs, feeds, str(self._path))
         for tensor in self._fed:
             tensor.host[...] = feeds[tensor.spec.name]
         ask(self._cuda, self._cuda.cudaGraphLaunch(self._graph, self._stream), "launch the network's graph")

@@ -12,8 +12,8 @@ from divo_runtime.errors import BackendError
 
 litert = pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed: pip install 'divo[litert]'")
 
-from divo_runtime.backends.litert import LitertBackend, import_litert  # noqa: E402
-from divo_runtime.backends.litert_translation import translate  # noqa: E402
+from divo_runtime.backends.litert.backend import LitertBackend, import_litert  # noqa: E402
+from divo_runtime.backends.litert.translation import translate  # noqa: E402
 from divo_runtime.onnx_file.program import read_program  # noqa: E402
 
 OPSET = 18

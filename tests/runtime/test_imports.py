@@ -46,7 +46,7 @@ def test_every_module_imports_where_nothing_heavy_is_installed():
 
 def test_engines_and_the_command_line_library_load_only_on_demand():
     only_on_demand = (*HEAVY, "onnxruntime", "ai_edge_litert", "flatbuffers", "tyro")
-    modules = ("bundle.loading", "controller", "timing.loop", "backends.onnxrt", "backends.litert")
+    modules = ("bundle.loading", "controller", "timing.loop", "backends.onnxrt", "backends.litert.backend")
     use = f"import {', '.join(f'divo_runtime.{module}' for module in modules)}\n"
     check = "sys.stdout.write(' '.join(set(HEAVY) & set(sys.modules)))"
     assert run(BLOCK, use, check, heavy=only_on_demand) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from divo_runtime.backends.litert_model import Array, ModelWriter
+from divo_runtime.backends.litert.model import Array, ModelWriter
 from divo_runtime.errors import BackendError
 from divo_runtime.onnx_file.program import Node, Program
 
@@ -59,7 +59,7 @@ class Translation:
             "LiteRT cannot run this network: an operator has no translation.",
             where=f"{self.path}, node that makes '{node.outputs[0]}'",
             got=f"{node.operator}, {why}",
-            expected="an operator of divo's own graphs in float32 (divo_runtime.backends.litert_operators)",
+            expected="an operator of divo's own graphs in float32 (divo_runtime.backends.litert.operators)",
             fix="Run it with the backend onnxruntime.",
         )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from divo_runtime.backends.litert_graph import LEFT_OUT, Translation
-from divo_runtime.backends.litert_operators import OPERATORS
+from divo_runtime.backends.litert.graph import LEFT_OUT, Translation
+from divo_runtime.backends.litert.operators import OPERATORS
 from divo_runtime.errors import BackendError
 from divo_runtime.onnx_file.program import Program
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from divo_runtime.backends.litert_translation import translate
+from divo_runtime.backends.litert.translation import translate
 from divo_runtime.errors import BackendError
 from divo_runtime.interfaces import TensorSpec, check_feeds
 from divo_runtime.observation import FloatArray
@@ -36,6 +36,10 @@ class LitertBackend:
         path: The ONNX file.
         threads: Threads inside one operator, >= 1.
 
+    Attributes:
+        inputs: What `run` must be fed, as the graph names it.
+        outputs: What `run` returns.
+
     Raises:
         BackendError: If LiteRT is missing, the file is no such network, or an operator has no translation.
     """
@@ -43,25 +47,15 @@ class LitertBackend:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._path = path
         library, program = import_litert(), read_program(path)
-        self._inputs, self._outputs = program.outside.inputs, program.outside.outputs
-        for spec in (*self._inputs, *self._outputs):
+        self.inputs, self.outputs = program.outside.inputs, program.outside.outputs
+        for spec in (*self.inputs, *self.outputs):
             _require_fixed(spec, path)
         model = translate(program, library.schema, path)
         self._interpreter: Any = _open_interpreter(library, model, threads, path)
         details = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         fed, given = ([int(detail["index"]) for detail in side] for side in details)  # in the order of the model
-        self._fed = tuple((spec.name, index) for spec, index in zip(self._inputs, fed, strict=True))
-        self._given = tuple((spec.name, index) for spec, index in zip(self._outputs, given, strict=True))
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the graph."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the graph."""
-        return self._outputs
+        self._fed = tuple((spec.name, index) for spec, index in zip(self.inputs, fed, strict=True))
+        self._given = tuple((spec.name, index) for spec, index in zip(self.outputs, given, strict=True))
 
     def run(self, feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Run the graph once.
@@ -71,7 +65,7 @@ class LitertBackend:
         """
         if self._interpreter is None:
             raise BackendError("The network is closed.", where=str(self._path), fix="Open it again.")
-        check_feeds(self._inputs, feeds, str(self._path))
+        check_feeds(self.inputs, feeds, str(self._path))
         interpreter = self._interpreter
         try:
             for name, index in self._fed:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from divo_runtime.backends.litert_graph import LEFT_OUT, Translation
-from divo_runtime.backends.litert_model import Array
+from divo_runtime.backends.litert.graph import LEFT_OUT, Translation
+from divo_runtime.backends.litert.model import Array
 from divo_runtime.onnx_file.program import Node
 
 SIX = 6.0

@@ -1,0 +1,1 @@
+"""LiteRT, to which our graphs are translated from ONNX in memory."""
