@@ -21,11 +21,11 @@ SAME_BYTES = {"Software": None}
 
 
 def draw_scores(plan: Plan, trials: Mapping[str, Played], path: Path) -> None:
-    """Draw every trial's scores with their intervals and the seeds as dots, and the scores over all."""
-    tables = {name: trial_rows(plan, played) for name, played in trials.items()}
+    """Draw the scores of every trial that has been run, with intervals and the seeds as dots, and those over all."""
+    tables = {name: rows for name, played in trials.items() if (rows := trial_rows(plan, played))}
     scores = overall(plan, trials)
     most = max([*(len(rows) for rows in tables.values()), len(scores), 1])
-    panels = len(tables) + bool(scores)
+    panels = max(len(tables) + bool(scores), 1)
     columns = min(panels, 3)
     lines = -(-panels // columns)
     figure = Figure(figsize=(4.2 * columns, lines * (0.9 + 0.24 * most)), layout="constrained")
@@ -42,7 +42,7 @@ def draw_scores(plan: Plan, trials: Mapping[str, Played], path: Path) -> None:
 
 def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: Path) -> bool:
     """Draw the mean score over seeds by share of the updates, with the range of the seeds; False if there is none."""
-    counted = {name: played for name, played in trials.items() if played.trial.counted}
+    counted = {name: played for name, played in trials.items() if played.trial.counted and played.cells}
     figure = Figure(figsize=(3.6 * max(len(counted), 1), 3.2), layout="constrained")
     names, drawn = titles(), False
     for axis, (name, played) in zip(
