@@ -104,7 +104,7 @@ def weighted_actor(title: str, suffix: str, weighting: Weighting) -> Method:
     """Return DIVO's one-step actor with one of the weights."""
     actor = actor_stage(f"actor{suffix}", diffusion_stage(f"diffusion{suffix}", weighting), weighting)
     name = f"divo{suffix}_actor" if suffix else "actor"
-    return Method(f"{title}, one-step actor", (actor,), {name: lambda networks: actor_policy(networks, actor.name)})
+    return Method(title, (actor,), {name: lambda networks: actor_policy(networks, actor.name)})
 
 
 def both(title: str, sampler: Method, actor: Method) -> Method:
