@@ -14,7 +14,6 @@ from divo_runtime.contract import Contract
 from divo_runtime.errors import DatasetError
 from divo_runtime.observation import Measurement, ObservationBuilder
 from divo_runtime.schema import parse_yaml
-from divo_train.data.bags.motion import measured_actions
 from divo_train.data.bags.tally import KEPT
 
 
@@ -269,28 +268,6 @@ def test_simulated_time_runs_by_the_clock_topic_where_there_is_one(tmp_path):
     # come every 20 ms of simulated time: that of 40 ms is held at 50 ms, that of 100 ms at 100 ms.
     np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4])
     assert positions(dataset)[:4] == [2, 5, 7, 10]
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("joint_position", [[0.2, -0.2], [0.5, -0.5]]), ("joint_velocity", [[2, -2], [6, -6]])]
-)
-def test_the_measured_motion_of_joints_is_in_the_action_s_order(kind, expected):
-    def change(tree):
-        tree["action"].update(kind=kind, names=["b", "a"], unit="rad" if kind == "joint_position" else "rad/s")
-
-    observations = np.array([[0, 0, 9, 9, 0, 0], [-0.2, 0.2, 9, 9, 0, 0], [-0.5, 0.5, 9, 9, 0, 0]], np.float32)
-    times = np.array([0, 100, 150]) * MS
-    np.testing.assert_allclose(measured_actions(make.contract(change)[0], observations, times), expected, atol=1e-5)
-
-
-def test_a_motion_that_is_not_observed_cannot_be_the_action():
-    def change(tree):
-        names = ["linear.x", "angular.z"]
-        tree["action"].update(kind="twist", names=names, unit="m/s", type="geometry_msgs/msg/TwistStamped")
-        tree["safety"] = {"limits": [{"name": name, "velocity": 2.0, "acceleration": 20.0} for name in names]}
-
-    with pytest.raises(DatasetError, match=r"does not observe[\s\S]*linear\.x, angular\.z"):
-        measured_actions(make.contract(change)[0], np.zeros((3, 6), np.float32), np.arange(3))
 
 
 def test_namespace_and_remaps_lead_to_the_topics(tmp_path):
