@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -67,15 +67,17 @@ class TimingCommand:
     """Publish: docs/figures.json, docs/timing.md with its pictures, and benchmarks/results."""
     realtime_priority: int = Parameters().realtime_priority
     """SCHED_FIFO priority of our node, where the machine permits; the node's own default. 0: normal scheduling."""
-    cpu: int = -1
-    """Core that the control thread is pinned to; -1: any."""
+    cpu: int = Parameters().cpu
+    """Core that the control thread is pinned to; -1: the one on which it begins, -2: any."""
+    rehearse_us: int = Parameters().rehearse_us
+    """How long before each deadline our node rehearses the policy [us]; 0: never."""
 
     def run(self, console: Console) -> None:
         """Measure, print, and publish if asked to."""
         cells = self._cells(console)
         if self.record and (self.quick or self.limit_s < float("inf")):
             raise DivoError("Short runs are not published.", got="--record with --quick or --limit-s")
-        key = f"{figures.commit()} {self.bundle.resolve()} {self.realtime_priority} {self.cpu}"
+        key = f"{figures.commit()} {self.bundle.resolve()} {self.realtime_priority} {self.cpu} {self.rehearse_us}"
         machine = describe_timing_machine()
         if os.getloadavg()[0] > QUIET_LOAD:
             console.print(f"This machine is not idle (load {machine['load before']}); the results will say so.")
@@ -95,8 +97,11 @@ class TimingCommand:
             self._publish(cells, summaries, machine)
 
     def _about(self, machine: dict[str, str]) -> dict[str, object]:
-        conditions = {"realtime_priority": self.realtime_priority, "cpu": self.cpu}
+        conditions = asdict(self._conditions())
         return {"machine": machine, "commit": figures.commit(), "conditions": conditions, "unit": "us"}
+
+    def _conditions(self) -> Conditions:
+        return Conditions(self.realtime_priority, self.cpu, self.rehearse_us)
 
     def _cells(self, console: Console) -> list[Cell]:
         limit_s = min(self.limit_s, QUICK_S if self.quick else float("inf"))
@@ -124,7 +129,7 @@ class TimingCommand:
             rate: write_bundle_at(self.bundle, rate, self.work / "bundles" / f"{rate}hz")
             for rate in sorted({cell.rate_hz for cell, _ in todo})
         }
-        conditions = Conditions(self.realtime_priority, self.cpu)
+        conditions = self._conditions()
         seconds = [replace(cell, blocks=1).seconds + START_S for cell, _ in todo]
         with Progress(console=console) as progress:
             task = progress.add_task("timing", total=sum(seconds))

@@ -36,8 +36,10 @@ class Conditions:
 
     realtime_priority: int = Parameters().realtime_priority
     """SCHED_FIFO priority of our node's control thread, where permitted: the node's own default."""
-    cpu: int = -1
-    """Core that our node's control thread is pinned to; -1: any."""
+    cpu: int = Parameters().cpu
+    """Core that our node's control thread is pinned to: the node's own default."""
+    rehearse_us: int = Parameters().rehearse_us
+    """How long before each deadline our node rehearses the policy [us]: the node's own default."""
 
 
 def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Path) -> list[str]:
@@ -49,6 +51,7 @@ def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Pat
     arguments += ["--autostart", "true"]
     priority = 0 if cell.ordinary else conditions.realtime_priority
     arguments += ["--realtime-priority", str(priority), "--cpu", str(conditions.cpu)]
+    arguments += ["--rehearse-us", str(conditions.rehearse_us)]
     return arguments + (["--record", str(folder / "recording")] if cell.recording else [])
 
 

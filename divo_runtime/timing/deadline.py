@@ -153,6 +153,11 @@ class DeadlinePolicy:
         return self._names[self._current]
 
     @property
+    def current(self) -> Policy:
+        """The policy that acted last."""
+        return self._policies[self._current]
+
+    @property
     def switches(self) -> int:
         """How often the policy was changed."""
         return self._chooser.switches

@@ -55,6 +55,21 @@ def prepare_thread(priority: int = 0, cores: Iterable[int] = ()) -> tuple[str, .
     return (*warnings, *_call_libc("prctl", PR_SET_TIMERSLACK, "sleeps end up to 50 us late", 1))
 
 
+def keep_core() -> tuple[str, ...]:
+    """Keep the calling thread on the core that it is on, whose caches know it, if it has real-time priority.
+
+    The scheduler else moves it whenever a thread of higher priority wakes there. An ordinary thread is left free: it
+    must be able to leave a core that others use.
+
+    Returns:
+        A warning if it was refused, with what to do about it.
+    """
+    if not hasattr(os, "SCHED_FIFO") or os.sched_getscheduler(0) != os.SCHED_FIFO:
+        return ()
+    core = ctypes.CDLL(None).sched_getcpu()
+    return tuple(_pin({core})) if core >= 0 else ()
+
+
 def raise_other_threads(priority: int) -> tuple[str, ...]:
     """Give every thread of the process, so far, a SCHED_FIFO priority; the control thread then raises its own higher.
 

@@ -13,7 +13,7 @@ import pytest
 from divo_controller.control_loop import ControlLoop
 from divo_controller.cycle import Cycle
 from divo_controller.watchdog import Watchdog
-from divo_runtime.controller import Controller, Mode
+from divo_runtime.controller import Controller, ControllerOutput, Mode
 from divo_runtime.interfaces import PolicyAction
 from divo_runtime.observation import Measurement
 from divo_runtime.timing.loop import MonotonicClock
@@ -37,6 +37,8 @@ class Notes:
         self.report = self.cycles.append
         self.deadlines: list[int] = []
         self.begin = self.deadlines.append
+        self.rehearsed: list[ControllerOutput] = []
+        self.rehearse = self.rehearsed.append
 
     def prepare(self) -> None:
         """Nothing to prepare."""

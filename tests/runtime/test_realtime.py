@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from divo_runtime.timing.realtime import prepare_thread, raise_other_threads, take_turns
+from divo_runtime.timing.realtime import keep_core, prepare_thread, raise_other_threads, take_turns
 
 
 def test_asking_for_nothing_leaves_an_ordinary_thread():
@@ -60,3 +60,26 @@ def test_a_frozen_collector_leaves_the_existing_objects_alone():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False True"
+
+
+def test_an_ordinary_thread_is_left_free_to_leave_its_core():
+    before = os.sched_getaffinity(0)
+    assert keep_core() == ()
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_thread_with_real_time_priority_stays_on_its_core():
+    seen: dict[str, object] = {}
+
+    def stay() -> None:
+        seen["refused"] = prepare_thread(priority=1)
+        seen["warnings"] = keep_core()
+        seen["cores"] = os.sched_getaffinity(0)
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    thread.join()
+    if seen["refused"]:
+        pytest.skip("this user may not ask for real-time priority")
+    assert seen["warnings"] == ()
+    assert len(seen["cores"]) == 1

@@ -17,7 +17,8 @@ from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
 from divo_controller.cycle import Cycle, describe_cycle
-from divo_runtime.controller import Controller
+from divo_controller.rehearsal import RehearsingClock
+from divo_runtime.controller import Controller, ControllerOutput
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement
 from divo_runtime.timing.loop import Clock, LoopStats, MonotonicClock, run_loop
@@ -56,6 +57,9 @@ class Crew(Protocol):
     def policy_name(self) -> str:
         """Return the name of the policy that acted last."""
 
+    def rehearse(self, output: ControllerOutput) -> None:
+        """Ask the policy what it was asked in the last cycle, for nothing; called shortly before the next one."""
+
     def report(self, cycle: Cycle) -> None:
         """Take note of a cycle whose command was sent."""
 
@@ -70,6 +74,7 @@ class ControlLoop:
         clock: Paces the cycles.
         crew: What else happens around a cycle.
         ended: Called once when the loop is over, by the thread that ended it.
+        rehearsal_ns: How long before each deadline the policy is rehearsed; 0: never.
     """
 
     def __init__(
@@ -80,11 +85,13 @@ class ControlLoop:
         clock: Clock,
         crew: Crew,
         ended: Callable[[], object] = lambda: None,
+        rehearsal_ns: int = 0,
     ) -> None:
         self._controller = controller
         self._robot = robot
         self._period_ns = period_ns
-        self._clock = _DeadlineClock(clock)
+        self._clock = RehearsingClock(clock, rehearsal_ns, self._rehearse)
+        self._output: ControllerOutput | None = None
         self._stats = LoopStats()
         self._crew, self._ended = crew, ended
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -186,7 +193,7 @@ class ControlLoop:
         measurements = self._robot.measurements()
         now_ns = self._robot.now_ns()
         taken_ns = perf_counter_ns()
-        output = self._controller.step(now_ns, measurements)
+        output = self._output = self._controller.step(now_ns, measurements)
         decided_ns = perf_counter_ns()
         if output.command is not None:
             with self._sending:
@@ -210,6 +217,10 @@ class ControlLoop:
                 self._crew.policy_name(),
             )
         )
+
+    def _rehearse(self) -> None:
+        if self._output and self._output.noise is not None:
+            self._crew.rehearse(self._output)
 
     def _place(self) -> str:
         """Say which line of Python the thread is at; in a sleep, it may be the interpreter's lock that it waits for."""
@@ -236,16 +247,3 @@ class ControlLoop:
                 answer.set_result(action())
             except Exception as error:  # it belongs to whoever asked
                 answer.set_exception(error)
-
-
-class _DeadlineClock:
-    """A clock that remembers the deadline it was last asked for, so that a cycle can tell how late it began."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.now_ns = clock.now_ns
-        self.deadline_ns = 0
-
-    def sleep_until_ns(self, deadline_ns: int) -> None:
-        self.deadline_ns = deadline_ns
-        self._clock.sleep_until_ns(deadline_ns)

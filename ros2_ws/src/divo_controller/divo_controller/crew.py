@@ -11,7 +11,11 @@ from divo_controller.cycle import Cycle
 from divo_controller.parameters import Parameters
 from divo_controller.recorder import NodeRecorder
 from divo_controller.reporter import Reporter
-from divo_runtime.timing.realtime import prepare_thread, raise_other_threads
+from divo_runtime.controller import ControllerOutput
+from divo_runtime.timing.realtime import keep_core, prepare_thread, raise_other_threads
+
+OWN_CORE = -1
+"""Value of the parameter `cpu` that keeps the control thread on the core where it begins."""
 
 COLLECT_PERIOD_NS = 10_000_000_000
 """How often garbage is collected, after a cycle that left time for it. Cycles leave none behind; callbacks may."""
@@ -54,7 +58,10 @@ class NodeCrew:
         priority, cores = self._settings.realtime_priority, () if self._settings.cpu < 0 else (self._settings.cpu,)
         warnings = raise_other_threads(priority - 1) if priority > 1 else ()
         granted = f"SCHED_FIFO {priority}" if priority else "normal"
-        self._note(granted, (*warnings, *prepare_thread(priority, cores)))
+        warnings = (*warnings, *prepare_thread(priority, cores))
+        if self._settings.cpu == OWN_CORE:
+            warnings = (*warnings, *keep_core())
+        self._note(granted, warnings)
 
     def begin(self, deadline_ns: int) -> None:
         """Look for an emergency stop, and tell the policy how much time it has."""
@@ -65,6 +72,11 @@ class NodeCrew:
     def policy_name(self) -> str:
         """Return the name of the policy that acted last."""
         return self._assembly.session.policy_name if self._assembly.session else ""
+
+    def rehearse(self, output: ControllerOutput) -> None:
+        """Let the policy answer the last cycle's question again, for nothing."""
+        if self._assembly.session:
+            self._assembly.session.rehearse(output)
 
     def report(self, cycle: Cycle) -> None:
         """Publish the cycle's times, judge a policy on trial, and tidy up when there is time."""

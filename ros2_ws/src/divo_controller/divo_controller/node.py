@@ -22,6 +22,7 @@ from divo_controller.crew import NodeCrew
 from divo_controller.metadata import describe_session
 from divo_controller.parameters import Parameters, check_parameter, declare_parameters, read_parameters
 from divo_controller.recorder import NodeRecorder
+from divo_controller.rehearsal import rehearsal_lead_ns
 from divo_controller.reporter import Reporter
 from divo_controller.robot_topics import RobotTopics
 from divo_controller.services import Services
@@ -207,7 +208,10 @@ class ControllerNode(LifecycleNode):
             lambda granted, warnings: self._note("scheduling", granted, warnings),
         )
         recorded = self._recorder.wrap(robot)
-        self._assembly.loop = loop = ControlLoop(session.controller, recorded, period_ns, clock, crew, self._on_ended)
+        lead_ns = rehearsal_lead_ns(self._settings.rehearse_us, period_ns, simulated)
+        self._assembly.loop = loop = ControlLoop(
+            session.controller, recorded, period_ns, clock, crew, self._on_ended, lead_ns
+        )
         if self._settings.wake_us >= 0:
             self._awake = AwakeCores(self._settings.wake_us)
             self._note("cores", f"wake within {self._settings.wake_us} us", self._awake.warnings)

@@ -75,16 +75,30 @@ class Parameters:
         high=98,
     )
     wake_us: int = _parameter(
-        0,
+        -1,
         "While the node is active no core of the machine sleeps deeper than it wakes from in so long, if the system "
-        "permits [us]. 0: cores do not sleep, which costs power; -1: not asked for.",
+        "permits [us]. 0: cores do not sleep, which costs power, and on a virtual machine the host's favour; "
+        "-1: not asked for.",
         low=-1,
         high=10_000,
     )
     spin_us: int = _parameter(
         0, "The control thread waits awake for so long before each deadline [us].", low=0, high=1000
     )
-    cpu: int = _parameter(-1, "Core that the control thread is pinned to; -1: any.", low=-1, high=1023)
+    cpu: int = _parameter(
+        -1,
+        "Core that the control thread is pinned to. -1: the one on which it begins, where it has real-time priority; "
+        "-2: none, the system may move it.",
+        low=-2,
+        high=1023,
+    )
+    rehearse_us: int = _parameter(
+        1500,
+        "So long before each deadline the policy is asked once for nothing, so that its weights are in the caches when "
+        "it counts [us]; where the period is shorter than three times that, not. 0: never.",
+        low=0,
+        high=100_000,
+    )
     record: str = _parameter(
         "",
         "Record to this .mcap file, or to a new file in this folder, from configure to cleanup; empty: no recording.",

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from divo_controller.parameters import Parameters
+from divo_runtime.answer import ask
 from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.contract import Contract
-from divo_runtime.controller import Controller
+from divo_runtime.controller import Controller, ControllerOutput
 from divo_runtime.errors import BackendError, BundleError, DivoError
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy, warm_up
@@ -79,6 +80,13 @@ class Session:
         """Say when this cycle's command is due, in `time.monotonic_ns`."""
         if isinstance(self.policy, DeadlinePolicy):
             self.policy.deadline_ns = deadline_ns
+
+    def rehearse(self, output: ControllerOutput) -> None:
+        """Ask the policy that acted last what it was asked then, for nothing: no failure of it has a consequence."""
+        policy = self.policy.current if isinstance(self.policy, DeadlinePolicy) else self.policy
+        if output.observation is not None and output.noise is not None:
+            rows = policy.noise_shape[0]
+            ask(policy, output.observation.vector, output.noise[:rows], self.contract.action_size)
 
     def close(self) -> None:
         """Free the networks."""

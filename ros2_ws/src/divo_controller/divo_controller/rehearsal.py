@@ -1,0 +1,60 @@
+"""A clock that lets the policy be rehearsed shortly before each deadline, and remembers which deadline that was.
+
+A thread that sleeps for some milliseconds comes back to caches that have forgotten it, and a network is mostly weights
+to be fetched: the same call takes two to three times as long as right after another (docs/timing.md). Asked once for
+nothing while there is time, the policy answers sooner when the robot waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from divo_runtime.timing.loop import Clock
+
+SHORTEST_PERIOD = 3
+"""Of how many leads a period must at least consist, so that a rehearsal does not follow right upon a cycle."""
+
+PAUSE = 1000
+"""Deadlines without a rehearsal after one that took longer than its lead: the policy may be too slow for it."""
+
+
+class RehearsingClock:
+    """Sleeps like another clock, and rehearses on the way.
+
+    Args:
+        clock: Paces the cycles.
+        lead_ns: How long before a deadline is rehearsed [ns]; 0: never.
+        rehearse: What is then called, in the sleeping thread.
+
+    Attributes:
+        deadline_ns: What was last slept for, so that a cycle can tell how late it began.
+    """
+
+    def __init__(self, clock: Clock, lead_ns: int = 0, rehearse: Callable[[], object] = lambda: None) -> None:
+        self._clock, self._lead_ns, self._rehearse = clock, lead_ns, rehearse
+        self.now_ns = clock.now_ns
+        self.deadline_ns = 0
+        self._paused = 0
+
+    def sleep_until_ns(self, deadline_ns: int) -> None:
+        """Sleep until `deadline_ns`; rehearse before it if there is still the time."""
+        self.deadline_ns = deadline_ns
+        if self._paused:
+            self._paused -= 1
+        elif self._lead_ns and self._clock.now_ns() < deadline_ns - self._lead_ns:
+            self._clock.sleep_until_ns(deadline_ns - self._lead_ns)
+            self._rehearse()
+            self._paused = PAUSE if self._clock.now_ns() > deadline_ns else 0
+        self._clock.sleep_until_ns(deadline_ns)
+
+
+def rehearsal_lead_ns(rehearse_us: int, period_ns: int, simulated: bool) -> int:
+    """Return how long before each deadline is rehearsed [ns]; 0 if the period is too short, or time is simulated.
+
+    Args:
+        rehearse_us: As wished by the user [us]; 0: not at all.
+        period_ns: Control period.
+        simulated: Whether time is a simulator's, which nobody can be early for.
+    """
+    lead_ns = rehearse_us * 1000
+    return 0 if simulated or period_ns < SHORTEST_PERIOD * lead_ns else lead_ns

@@ -1,0 +1,101 @@
+"""Rehearsing the policy before each deadline: when, with what, and that it has no consequence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from divo_controller.parameters import Parameters
+from divo_controller.rehearsal import PAUSE, RehearsingClock, rehearsal_lead_ns
+from divo_controller.session import open_session
+from divo_runtime.controller import ControllerOutput
+from divo_runtime.observation import Observation
+from divo_runtime.output import Mode
+
+MS = 1_000_000
+
+
+class SteppingClock:
+    """Time that passes only in sleeps, which are noted."""
+
+    def __init__(self) -> None:
+        self.now, self.slept_until = 0, []
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def sleep_until_ns(self, deadline_ns: int) -> None:
+        self.slept_until.append(deadline_ns)
+        self.now = max(self.now, deadline_ns)
+
+
+def test_it_rehearses_its_lead_before_the_deadline_and_then_sleeps_on():
+    clock, rehearsed_at = SteppingClock(), []
+    rehearsing = RehearsingClock(clock, 1 * MS, lambda: rehearsed_at.append(clock.now))
+    rehearsing.sleep_until_ns(5 * MS)
+    assert rehearsed_at == [4 * MS]
+    assert clock.slept_until == [4 * MS, 5 * MS]
+    assert rehearsing.deadline_ns == 5 * MS
+    assert rehearsing.now_ns() == 5 * MS
+
+
+@pytest.mark.parametrize(("begun_ns", "lead_ns"), [(4 * MS, 1 * MS), (6 * MS, 1 * MS), (0, 0)])
+def test_without_time_or_without_a_lead_it_only_sleeps(begun_ns, lead_ns):
+    clock = SteppingClock()
+    clock.now = begun_ns
+    RehearsingClock(clock, lead_ns, lambda: pytest.fail("rehearsed")).sleep_until_ns(5 * MS)
+    assert clock.slept_until == [5 * MS]
+
+
+def test_one_that_takes_longer_than_its_lead_is_not_repeated_for_a_while():
+    clock, rehearsed_at = SteppingClock(), []
+
+    def slow() -> None:
+        rehearsed_at.append(clock.now)
+        clock.now += 2 * MS
+
+    rehearsing = RehearsingClock(clock, 1 * MS, slow)
+    for cycle in range(1, PAUSE + 3):
+        rehearsing.sleep_until_ns(cycle * 10 * MS)
+    assert rehearsed_at == [9 * MS, (PAUSE + 2) * 10 * MS - MS]
+
+
+@pytest.mark.parametrize(
+    ("rehearse_us", "period_ms", "simulated", "lead_us"),
+    [
+        (1500, 5.0, False, 1500),
+        (1500, 4.5, False, 1500),
+        (1500, 4.4, False, 0),
+        (1500, 5.0, True, 0),
+        (0, 5.0, False, 0),
+    ],
+)
+def test_short_periods_and_simulated_time_know_no_rehearsal(rehearse_us, period_ms, simulated, lead_us):
+    assert rehearsal_lead_ns(rehearse_us, round(period_ms * MS), simulated) == lead_us * 1000
+
+
+@pytest.mark.parametrize("choice", ["actor", "auto"])
+def test_a_rehearsal_asks_the_last_question_and_changes_nothing(bundle, choice):
+    session = open_session(Parameters(bundle=str(bundle), policy=choice))
+    try:
+        asked = []
+        policy = session.policy.current if choice == "auto" else session.policy
+        act = policy.act
+        policy.act = lambda observation, noise: asked.append((observation, noise)) or act(observation, noise)
+        vector = session.bundle.typical_observation
+        noise = np.ones(session.policy.noise_shape, np.float32)
+        output = ControllerOutput(None, Mode.RUNNING, (), observation=Observation(vector, (0,)), noise=noise)
+        before = (dict(session.controller.counters), session.policy_name, session.switches, session.p99_now_ms)
+        session.rehearse(output)
+        ((observation, drawn),) = asked
+        assert observation is vector
+        assert drawn.shape == policy.noise_shape
+        assert (dict(session.controller.counters), session.policy_name, session.switches, session.p99_now_ms) == before
+        policy.act = lambda observation, noise: 1 / 0
+        session.rehearse(output)  # is no more than a rehearsal
+        session.rehearse(ControllerOutput(None, Mode.HOLDING, ()))
+        assert len(asked) == 1
+    finally:
+        session.close()
