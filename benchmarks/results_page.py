@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isnan
 
 from benchmarks.label_curves import LabelRow
-from benchmarks.results_summary import Summary, last_labels, mode_rows
+from benchmarks.results_summary import Summary, last_labels, mode_rows, way_rows
 from divo_runtime.errors import DivoError
 from divo_train.benchmark.plan import Plan
 from divo_train.benchmark.scores import titles
@@ -46,6 +47,7 @@ def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[st
         "picture": f"![Scores with their intervals; dots are seeds]({SCORES})\n" if any_scores else NOT_YET,
         "trials": "\n".join(trials),
         "modes": modes_table(summary),
+        "ways": ways_table(summary),
         "curves": f"![Scores while training]({CURVES})\n" if curves else NOT_YET,
         "labels": labels_table(labels) + (f"\n![Precision and recall while training]({LABELS})\n" if labels else ""),
     }
@@ -85,6 +87,19 @@ def modes_table(summary: Summary) -> str:
             shares = (row.inner, row.outer, row.inner_closed, row.outer_closed, row.worse)
             lines.append(f"| {names[row.policy]} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
         parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts) or NOT_YET
+
+
+def ways_table(summary: Summary) -> str:
+    """Return which way each policy goes when both are open, and after how many steps it arrives."""
+    names, parts = titles(), []
+    for trial, played in summary.trials.items():
+        rows = way_rows(played)
+        lines = [f"### {trial}\n", "| method | way -1 | way +1 | steps to arrive |", "|---|---|---|---|"]
+        for row in rows:
+            steps = "-" if isnan(row.steps) else f"{row.steps:.1f}"
+            lines.append(f"| {names[row.policy]} | {row.minus:.0%} | {row.plus:.0%} | {steps} |")
+        parts += ["\n".join(lines) + "\n"] if rows else []
     return "\n".join(parts) or NOT_YET
 
 

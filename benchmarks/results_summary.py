@@ -59,6 +59,19 @@ class ModeRow:
         return min(self.inner_closed, self.outer_closed)
 
 
+@dataclass(frozen=True)
+class WayRow:
+    """Which of two ways one policy takes (docs/tasks.md: `route`), both open, and how long it takes to arrive."""
+
+    policy: str
+    minus: float
+    """Share of all episodes, arrived or not, whose route is -1: on the arm, the inner way."""
+    plus: float
+    """The same of +1: on the arm, the outer way."""
+    steps: float
+    """Mean number of steps of the episodes that arrive; NaN of none."""
+
+
 def summarize_results(plan: Plan, results: Path) -> Summary:
     """Read the CSV of every trial."""
     trials = {trial.name: read_played(plan, trial, results) for trial in plan.trials}
@@ -112,6 +125,17 @@ def mode_rows(played: Played) -> list[ModeRow]:
         closed = [share([e.collision_free for e in played.episodes(policy, name)]) for name in CLOSED]
         rows.append(ModeRow(policy, *ways, *closed))
     return sorted(rows, key=lambda row: -row.worse)
+
+
+def way_rows(played: Played) -> list[WayRow]:
+    """Return which way the policies go when they may choose, most of -1 first; nothing where there are no ways."""
+    rows = []
+    for policy in dict.fromkeys(cell.policy for cell in played.cells):
+        own = [episode for name in evaluations(played.trial) for episode in played.episodes(policy, name)]
+        minus, plus = (share([e.route == side for e in own]) for side in (INNER, OUTER))
+        arrived = [e.steps for e in own if e.success]
+        rows.append(WayRow(policy, minus, plus, float(np.mean(arrived)) if arrived else float("nan")))
+    return sorted(rows, key=lambda row: -row.minus) if any(row.minus or row.plus for row in rows) else []
 
 
 def last_labels(rows: Sequence[LabelRow]) -> dict[str, LabelRow]:

@@ -6,6 +6,7 @@ safety gate at all. The only addition is that it publishes the times of each cyc
 
 from __future__ import annotations
 
+import signal
 from array import array
 from pathlib import Path
 from time import perf_counter_ns, time_ns
@@ -139,6 +140,7 @@ def main(bundle: Path, policy: str = "actor") -> None:
         contract = loaded.contract
     session = onnxruntime.InferenceSession(str(bundle / f"{policy}.onnx"))
     (noise,) = (node for node in session.get_inputs() if node.name == "noise")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell has started this in the background
     # rclpy's own handler would take the context away in the middle of a callback that still publishes
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("naive_controller")

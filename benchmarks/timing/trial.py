@@ -40,6 +40,8 @@ class Conditions:
     """Core that our node's control thread is pinned to: the node's own default."""
     rehearse_us: int = Parameters().rehearse_us
     """How long before each deadline our node rehearses the policy [us]: the node's own default."""
+    more: tuple[str, ...] = ()
+    """Further arguments of our node."""
 
 
 def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Path) -> list[str]:
@@ -51,7 +53,7 @@ def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Pat
     arguments += ["--autostart", "true"]
     priority = 0 if cell.ordinary else conditions.realtime_priority
     arguments += ["--realtime-priority", str(priority), "--cpu", str(conditions.cpu)]
-    arguments += ["--rehearse-us", str(conditions.rehearse_us)]
+    arguments += ["--rehearse-us", str(conditions.rehearse_us), *conditions.more]
     return arguments + (["--record", str(folder / "recording")] if cell.recording else [])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from benchmarks.label_curves import LabelRow, read_labels, write_labels
 from benchmarks.results import ResultsCommand
 from benchmarks.results_page import PageError, fill_page, page_blocks
-from benchmarks.results_summary import figures_of, last_labels, mode_rows, summarize_results
+from benchmarks.results_summary import figures_of, last_labels, mode_rows, summarize_results, way_rows
 from divo_train.benchmark.cells import cells_of
 from divo_train.benchmark.episodes import write_results
 from divo_train.benchmark.plan import read_plan
@@ -32,7 +33,7 @@ PLAN = {
 }  # fmt: skip
 PAGE = "".join(
     f"# {name}\n<!-- results {name} -->\nold\n<!-- /results -->\n"
-    for name in ("protocol", "differences", "overall", "picture", "trials", "modes", "curves", "labels")
+    for name in ("protocol", "differences", "overall", "picture", "trials", "modes", "ways", "curves", "labels")
 )
 LABELS = [
     LabelRow("arm.mixed-5", 0, 10, 0.05, 0.6, 0.4, 0.1, 0.2), LabelRow("arm.mixed-5", 0, 20, 0.05, 0.8, 0.4, 0.3, 0.9),
@@ -113,6 +114,19 @@ def test_who_keeps_both_ways_is_told_by_what_is_sure_when_either_is_closed(plan,
     assert (sampler.inner, sampler.outer, sampler.inner_closed, sampler.outer_closed) == (0.5, 0.5, 0.75, 0.75)
     assert (bc.inner, bc.outer, bc.inner_closed, bc.outer_closed, bc.worse) == (0, 0, 1, 0, 0)
     assert list(rows)[-1] == "bc"
+
+
+def test_which_way_and_how_long_is_told_of_every_task_that_has_ways(plan, tmp_path):
+    publish(plan, tmp_path)
+    trials = summarize_results(plan, tmp_path / "mixed").trials
+    rows = {row.policy: row for row in way_rows(trials["arm.mixed-5"])}
+    assert next(iter(rows)) == "sampler"
+    assert (rows["sampler"].minus, rows["sampler"].plus, rows["sampler"].steps) == (0.5, 0.5, 30)
+    assert (rows["bc"].minus, rows["bc"].plus) == (0, 1)
+    assert math.isnan(rows["bc"].steps)  # it never arrives
+    table = page_blocks(plan, summarize_results(plan, tmp_path / "mixed"), [])["ways"]
+    assert "| DIVO | 50% | 50% | 30.0 |" in table
+    assert "| BC | 0% | 100% | - |" in table
 
 
 def test_the_labels_in_use_are_those_of_the_last_snapshot_averaged_over_seeds():
