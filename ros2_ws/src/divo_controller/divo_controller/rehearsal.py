@@ -1,8 +1,8 @@
 """A clock that lets the policy be rehearsed shortly before each deadline, and remembers which deadline that was.
 
 A thread that sleeps for some milliseconds comes back to caches that have forgotten it, and a network is mostly weights
-to be fetched: the same call takes two to three times as long as right after another (docs/timing.md). Asked once for
-nothing while there is time, the policy answers sooner when the robot waits for it.
+to be fetched: the same call takes longer than right after another. Asked once for nothing while there is time, the
+policy answers sooner when the robot waits for it (docs/timing.md has the rounds).
 """
 
 from __future__ import annotations
