@@ -68,9 +68,16 @@ def conditions_of(settings: str) -> Conditions:
     more: list[str] = []
     for pair in filter(None, settings.split(",")):
         name, sign, value = pair.partition("=")
-        if not sign:
-            raise DivoError("That is no setting.", got=pair, expected="name=value, such as rehearse_us=0")
-        if name in ("realtime_priority", "cpu", "rehearse_us"):
+        counted = name in ("realtime_priority", "cpu", "rehearse_us")
+        if not sign or (counted and not value.removeprefix("-").isdigit()):
+            raise DivoError(
+                "That is no setting of the node.",
+                where="--settings",
+                got=pair,
+                expected="name=value, such as rehearse_us=0",
+                fix="`divo-controller --help` lists names and values; commas join several.",
+            )
+        if counted:
             own[name] = int(value)
         else:
             more += [f"--{name.replace('_', '-')}", value]

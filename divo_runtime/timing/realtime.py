@@ -64,10 +64,15 @@ def keep_core() -> tuple[str, ...]:
     Returns:
         A warning if it was refused, with what to do about it.
     """
-    if not hasattr(os, "SCHED_FIFO") or os.sched_getscheduler(0) != os.SCHED_FIFO:
+    if not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_FIFO:
         return ()
-    core = ctypes.CDLL(None).sched_getcpu()
-    return tuple(_pin({core})) if core >= 0 else ()
+    try:
+        core = int(ctypes.CDLL(None).sched_getcpu())
+    except AttributeError:
+        core = -1
+    if core < 0:
+        return ("not kept on its core: this system does not say which it is; give the parameter 'cpu'",)
+    return tuple(_pin({core}))
 
 
 def raise_other_threads(priority: int) -> tuple[str, ...]:

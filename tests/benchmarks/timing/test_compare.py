@@ -19,8 +19,12 @@ def test_a_list_of_parameters_changes_what_it_names_and_nothing_else():
     assert conditions_of("") == Conditions()
     assert conditions_of("cpu=1,rehearse_us=0") == Conditions(cpu=1, rehearse_us=0)
     assert conditions_of("wake_us=0") == Conditions(more=("--wake-us", "0"))
-    with pytest.raises(DivoError, match="name=value"):
-        conditions_of("cpu")
+
+
+@pytest.mark.parametrize("settings", ["cpu", "cpu=first", "rehearse_us=0,cpu="])
+def test_what_is_no_setting_is_refused_with_where_the_settings_are_listed(settings):
+    with pytest.raises(DivoError, match=r"(?s)name=value.*divo-controller --help"):
+        conditions_of(settings)
 
 
 def test_the_numbers_are_those_after_warm_up(tmp_path):
