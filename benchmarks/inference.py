@@ -87,7 +87,7 @@ def cases_of(trained: Trained, quick: bool, compiled: bool) -> list[Case]:
 
 
 def deployed_actor(trained: Trained) -> str:
-    """Return the case that is the actor of a bundle: a single answer goes without the critic."""
+    """Return the case that stands for the actor of a bundle: a single answer needs no critic, unless a guard asks."""
     candidates = trained.networks.config.actor.candidates
     return "actor_alone" if candidates == 1 else f"actor_n{candidates}"
 

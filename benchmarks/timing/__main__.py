@@ -30,6 +30,7 @@ from benchmarks.timing.results import (
 from benchmarks.timing.summary import Summary, ratio
 from benchmarks.timing.trial import Conditions, run_block
 from divo_controller.parameters import Parameters
+from divo_runtime.backends import find_obstacle
 from divo_runtime.errors import DivoError
 
 SCRIPT = "benchmarks/timing/__main__.py"
@@ -70,7 +71,7 @@ class TimingCommand:
     cpu: int = Parameters().cpu
     """Core that the control thread is pinned to; -1: the one on which it begins, -2: any."""
     rehearse_us: int = Parameters().rehearse_us
-    """How long before each deadline our node rehearses the policy [us]; 0: never."""
+    """How long before each deadline our node rehearses the cycle [us]; 0: never."""
 
     def run(self, console: Console) -> None:
         """Measure, print, and publish if asked to."""
@@ -109,6 +110,9 @@ class TimingCommand:
         if "record" not in Parameters.__dataclass_fields__ and any(cell.recording for cell in cells):
             console.print("This node has no recorder; the cells with recording are left out.")
             cells = [cell for cell in cells if not cell.recording]
+        if any(cell.litert for cell in cells) and (obstacle := find_obstacle("litert")):
+            console.print(f"The cells with LiteRT are left out. {obstacle}", markup=False)
+            cells = [cell for cell in cells if not cell.litert]
         if not realtime_permitted():
             console.print("This user may not ask for real-time priority; every cell runs with ordinary priority.")
             cells = [cell for cell in cells if not cell.ordinary]

@@ -21,7 +21,8 @@ NOOP_CYCLES = 36_000
 SECONDS: dict[Subject, int] = {"actor": 20, "sampler": 15, "noop": 10, "naive": 10}
 """How long each cell beside the headline lasts."""
 VARIED_HZ = (200, 1000)
-"""Rates that are measured with the recorder on, and with ordinary priority, too."""
+"""Rates that are measured with the recorder on, with ordinary priority, and with LiteRT, too."""
+VARIANTS = ("recording", "ordinary", "litert")
 WARM_CYCLES = 1000
 WARM_S = 5.0
 
@@ -38,6 +39,8 @@ class Cell:
     recording: bool = False
     ordinary: bool = False
     """Whether our node runs without real-time priority, as it must where the machine does not permit it."""
+    litert: bool = False
+    """Whether LiteRT runs the networks, and not ONNX Runtime, the default."""
     cycles: int = 1
     """Cycles per block, after warm-up."""
     blocks: int = 1
@@ -47,7 +50,7 @@ class Cell:
     def name(self) -> str:
         """Name, such as `200hz-actor-loaded`."""
         load = "loaded" if self.loaded else "idle"
-        extras = ("-recording" if self.recording else "") + ("-ordinary" if self.ordinary else "")
+        extras = "".join(f"-{name}" for name in VARIANTS if getattr(self, name))
         return f"{self.rate_hz}hz-{self.subject}-{load}{extras}"
 
     @property
@@ -71,7 +74,7 @@ def matrix() -> list[Cell]:
                 of_rate = [_headline(cell) for cell in of_rate]
             if rate_hz in VARIED_HZ:
                 plain = Cell("actor", rate_hz, loaded, cycles=SECONDS["actor"] * rate_hz)
-                of_rate += [replace(plain, recording=True), replace(plain, ordinary=True)]
+                of_rate += [replace(plain, **{variant: True}) for variant in VARIANTS]
             cells += of_rate
     return cells
 

@@ -12,7 +12,7 @@ from divo_runtime.errors import DivoError
 
 BEGIN, END = "<!-- timing results -->", "<!-- /timing results -->"
 SUBJECTS = {"noop": "no-operation node", "actor": "actor", "sampler": "sampler", "naive": "rclpy timer node"}
-VARIANTS = {"recording": "recorder on", "ordinary": "ordinary priority"}
+VARIANTS = {"recording": "recorder on", "ordinary": "ordinary priority", "litert": "LiteRT"}
 COLUMNS = {
     "wakeup_p50_us": ("wakeup", "p50", 1.0, "us"),
     "wakeup_p99_us": ("wakeup", "p99", 1.0, "us"),

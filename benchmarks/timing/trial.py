@@ -39,7 +39,7 @@ class Conditions:
     cpu: int = Parameters().cpu
     """Core that our node's control thread is pinned to: the node's own default."""
     rehearse_us: int = Parameters().rehearse_us
-    """How long before each deadline our node rehearses the policy [us]: the node's own default."""
+    """How long before each deadline our node rehearses the cycle [us]: the node's own default."""
     more: tuple[str, ...] = ()
     """Further arguments of our node."""
 
@@ -54,6 +54,7 @@ def node_arguments(cell: Cell, bundle: Path, conditions: Conditions, folder: Pat
     priority = 0 if cell.ordinary else conditions.realtime_priority
     arguments += ["--realtime-priority", str(priority), "--cpu", str(conditions.cpu)]
     arguments += ["--rehearse-us", str(conditions.rehearse_us), *conditions.more]
+    arguments += ["--backend", "litert"] if cell.litert else []
     return arguments + (["--record", str(folder / "recording")] if cell.recording else [])
 
 

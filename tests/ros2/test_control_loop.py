@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from divo_controller.control_loop import ControlLoop
 from divo_controller.cycle import Cycle
 from divo_controller.watchdog import Watchdog
-from divo_runtime.controller import Controller, ControllerOutput, Mode
+from divo_runtime.controller import Controller, Mode
 from divo_runtime.interfaces import PolicyAction
 from divo_runtime.observation import Measurement
 from divo_runtime.timing.loop import MonotonicClock
@@ -37,8 +37,10 @@ class Notes:
         self.report = self.cycles.append
         self.deadlines: list[int] = []
         self.begin = self.deadlines.append
-        self.rehearsed: list[ControllerOutput] = []
-        self.rehearse = self.rehearsed.append
+        self.rehearsed: list[tuple[int, Mapping[str, Measurement]]] = []
+
+    def rehearse(self, now_ns, measurements) -> None:
+        self.rehearsed.append((now_ns, measurements))
 
     def prepare(self) -> None:
         """Nothing to prepare."""
@@ -71,12 +73,13 @@ class RobotInMemory:
 
 @pytest.fixture
 def make_loop(with_rate) -> Callable[..., tuple[ControlLoop, Controller, list[Cycle]]]:
-    def make(robot: RobotInMemory):
+    def make(robot: RobotInMemory, rehearsal_ns: int = 0):
         contract = with_rate(1000.0)
         controller = Controller(contract, ConstantPolicy(), 0, time.perf_counter_ns)
         assert controller.activate(robot.now_ns(), robot.measurements()) == ()
         crew = Notes()
-        return ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), crew), controller, crew.cycles
+        loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), crew, rehearsal_ns=rehearsal_ns)
+        return loop, controller, crew.cycles
 
     return make
 
@@ -229,3 +232,20 @@ def test_says_how_late_a_cycle_began_and_how_much_time_it_left(make_loop):
     for cycle in cycles:
         assert cycle.lateness_ns >= 0
         assert cycle.lateness_ns + cycle.total_ns + cycle.slack_ns <= 1_000_000
+
+
+def test_a_cycle_is_rehearsed_with_what_has_come_while_the_policy_is_followed(make_loop):
+    robot = RobotInMemory()
+    loop, controller, cycles = make_loop(robot, rehearsal_ns=300_000)
+    rehearsed = loop._crew.rehearsed
+    loop.start()
+    wait_until(lambda: len(rehearsed) >= 5)
+    loop.ask(controller.emergency_stop)
+    wait_until(lambda: cycles[-1].output.mode is Mode.FAULT)
+    begun, stopped = len(rehearsed), len(cycles)
+    wait_until(lambda: len(cycles) >= stopped + 20)
+    assert loop.stop(PATIENCE_S)
+
+    assert len(rehearsed) <= begun + 1
+    for now_ns, measurements in rehearsed:
+        assert 0 <= now_ns - measurements["joint_states"].stamp_ns < 1_000_000_000

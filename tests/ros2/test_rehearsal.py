@@ -1,18 +1,12 @@
-"""Rehearsing the policy before each deadline: when, with what, and that it has no consequence."""
+"""When a cycle is rehearsed."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
-from divo_controller.parameters import Parameters
 from divo_controller.rehearsal import PAUSE, RehearsingClock, rehearsal_lead_ns
-from divo_controller.session import open_session
-from divo_runtime.controller import ControllerOutput
-from divo_runtime.observation import Observation
-from divo_runtime.output import Mode
 
 MS = 1_000_000
 
@@ -74,28 +68,3 @@ def test_one_that_takes_longer_than_its_lead_is_not_repeated_for_a_while():
 )
 def test_short_periods_and_simulated_time_know_no_rehearsal(rehearse_us, period_ms, simulated, lead_us):
     assert rehearsal_lead_ns(rehearse_us, round(period_ms * MS), simulated) == lead_us * 1000
-
-
-@pytest.mark.parametrize("choice", ["actor", "auto"])
-def test_a_rehearsal_asks_the_last_question_and_changes_nothing(bundle, choice):
-    session = open_session(Parameters(bundle=str(bundle), policy=choice))
-    try:
-        asked = []
-        policy = session.policy.current if choice == "auto" else session.policy
-        act = policy.act
-        policy.act = lambda observation, noise: asked.append((observation, noise)) or act(observation, noise)
-        vector = session.bundle.typical_observation
-        noise = np.ones(session.policy.noise_shape, np.float32)
-        output = ControllerOutput(None, Mode.RUNNING, (), observation=Observation(vector, (0,)), noise=noise)
-        before = (dict(session.controller.counters), session.policy_name, session.switches, session.p99_now_ms)
-        session.rehearse(output)
-        ((observation, drawn),) = asked
-        assert observation is vector
-        assert drawn.shape == policy.noise_shape
-        assert (dict(session.controller.counters), session.policy_name, session.switches, session.p99_now_ms) == before
-        policy.act = lambda observation, noise: 1 / 0
-        session.rehearse(output)  # is no more than a rehearsal
-        session.rehearse(ControllerOutput(None, Mode.HOLDING, ()))
-        assert len(asked) == 1
-    finally:
-        session.close()

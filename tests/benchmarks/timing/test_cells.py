@@ -63,6 +63,8 @@ def test_a_node_is_started_with_its_own_default_priority_unless_the_cell_is_abou
     assert priority(plain, Conditions(realtime_priority=70)) == "70"
     recorded = node_arguments(replace(plain, recording=True), Path("bundle"), Conditions(), Path("work"))
     assert recorded[-2:] == ["--record", "work/recording"]
+    elsewhere = node_arguments(replace(plain, litert=True), Path("bundle"), Conditions(), Path("work"))
+    assert elsewhere[-2:] == ["--backend", "litert"]
     assert node_arguments(replace(plain, subject="naive"), Path("bundle"), Conditions(), Path("work")) == [
         "benchmarks.timing.naive_node", "--bundle", "bundle", "--policy", "actor"
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from divo_controller.cycle import Cycle, describe_cycle
 from divo_controller.rehearsal import RehearsingClock
-from divo_runtime.controller import Controller, ControllerOutput
+from divo_runtime.controller import Controller, Mode
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement
 from divo_runtime.timing.loop import Clock, LoopStats, MonotonicClock, run_loop
@@ -57,8 +57,8 @@ class Crew(Protocol):
     def policy_name(self) -> str:
         """Return the name of the policy that acted last."""
 
-    def rehearse(self, output: ControllerOutput) -> None:
-        """Ask the policy what it was asked in the last cycle, for nothing; called shortly before the next one."""
+    def rehearse(self, now_ns: int, measurements: Mapping[str, Measurement]) -> None:
+        """Play the coming cycle for nothing; called shortly before it, while the policy is followed."""
 
     def report(self, cycle: Cycle) -> None:
         """Take note of a cycle whose command was sent."""
@@ -74,7 +74,7 @@ class ControlLoop:
         clock: Paces the cycles.
         crew: What else happens around a cycle.
         ended: Called once when the loop is over, by the thread that ended it.
-        rehearsal_ns: How long before each deadline the policy is rehearsed; 0: never.
+        rehearsal_ns: How long before each deadline the cycle is rehearsed; 0: never.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ControlLoop:
         self._robot = robot
         self._period_ns = period_ns
         self._clock = RehearsingClock(clock, rehearsal_ns, self._rehearse)
-        self._output: ControllerOutput | None = None
+        self._mode = Mode.INACTIVE
         self._stats = LoopStats()
         self._crew, self._ended = crew, ended
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -193,7 +193,8 @@ class ControlLoop:
         measurements = self._robot.measurements()
         now_ns = self._robot.now_ns()
         taken_ns = perf_counter_ns()
-        output = self._output = self._controller.step(now_ns, measurements)
+        output = self._controller.step(now_ns, measurements)
+        self._mode = output.mode
         decided_ns = perf_counter_ns()
         if output.command is not None:
             with self._sending:
@@ -219,8 +220,10 @@ class ControlLoop:
         )
 
     def _rehearse(self) -> None:
-        if self._output and self._output.noise is not None:
-            self._crew.rehearse(self._output)
+        """Take what has come, which then need not be taken in the cycle itself, and let it be played with that."""
+        if self._mode in (Mode.BLENDING, Mode.RUNNING):
+            measurements = self._robot.measurements()
+            self._crew.rehearse(self._robot.now_ns(), measurements)
 
     def _place(self) -> str:
         """Say which line of Python the thread is at; in a sleep, it may be the interpreter's lock that it waits for."""

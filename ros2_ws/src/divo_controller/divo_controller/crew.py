@@ -11,7 +11,7 @@ from divo_controller.cycle import Cycle
 from divo_controller.parameters import Parameters
 from divo_controller.recorder import NodeRecorder
 from divo_controller.reporter import Reporter
-from divo_runtime.controller import ControllerOutput
+from divo_runtime.output import Measurements
 from divo_runtime.timing.realtime import keep_core, prepare_thread, raise_other_threads
 
 OWN_CORE = -1
@@ -73,10 +73,13 @@ class NodeCrew:
         """Return the name of the policy that acted last."""
         return self._assembly.session.policy_name if self._assembly.session else ""
 
-    def rehearse(self, output: ControllerOutput) -> None:
-        """Let the policy answer the last cycle's question again, for nothing."""
-        if self._assembly.session:
-            self._assembly.session.rehearse(output)
+    def rehearse(self, now_ns: int, measurements: Measurements) -> None:
+        """Let the understudy play the coming cycle, up to the message that is not sent."""
+        session, robot = self._assembly.session, self._assembly.robot
+        if session and robot:
+            command = session.understudy.play(now_ns, measurements)
+            if command is not None:
+                robot.rehearse(command, now_ns)
 
     def report(self, cycle: Cycle) -> None:
         """Publish the cycle's times, judge a policy on trial, and tidy up when there is time."""

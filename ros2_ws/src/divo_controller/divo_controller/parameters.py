@@ -94,8 +94,8 @@ class Parameters:
     )
     rehearse_us: int = _parameter(
         1500,
-        "So long before each deadline the policy is asked once for nothing, so that its weights are in the caches when "
-        "it counts [us]; where the period is shorter than three times that, not. 0: never.",
+        "So long before each deadline the coming cycle is played once for nothing, so that what it needs is in the "
+        "caches when it counts [us]; where the period is shorter than three times that, not. 0: never.",
         low=0,
         high=100_000,
     )

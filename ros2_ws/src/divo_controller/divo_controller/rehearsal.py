@@ -1,8 +1,8 @@
-"""A clock that lets the policy be rehearsed shortly before each deadline, and remembers which deadline that was.
+"""A clock that lets each cycle be rehearsed shortly before its deadline, and remembers which deadline that was.
 
-A thread that sleeps for some milliseconds comes back to caches that have forgotten it, and a network is mostly weights
-to be fetched: the same call takes longer than right after another. Asked once for nothing while there is time, the
-policy answers sooner when the robot waits for it (docs/timing.md has the rounds).
+A thread that sleeps for some milliseconds comes back to caches that have forgotten it: the same cycle takes longer than
+right after another. Played once for nothing while there is time, it is faster when the robot waits for it
+(docs/timing.md has the rounds).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SHORTEST_PERIOD = 3
 """Of how many leads a period must at least consist, so that a rehearsal does not follow right upon a cycle."""
 
 PAUSE = 1000
-"""Deadlines without a rehearsal after one that took longer than its lead: the policy may be too slow for it."""
+"""Deadlines without a rehearsal after one that took longer than its lead: the cycle may be too long for it."""
 
 
 class RehearsingClock:

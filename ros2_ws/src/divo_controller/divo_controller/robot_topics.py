@@ -83,6 +83,10 @@ class RobotTopics:
             if self.divergence:
                 self.divergences.add(self.divergence)
 
+    def rehearse(self, command: JointArray, now_ns: int) -> None:
+        """Make the message of a command (act_dim,), and send nothing."""
+        self._convert(command, now_ns)
+
     def begin(self) -> None:
         """Start anew at activation."""
         self.divergence, self.divergences = None, DivergenceLog(self._names)

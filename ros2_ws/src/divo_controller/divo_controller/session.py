@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from divo_controller.parameters import Parameters
-from divo_runtime.answer import ask
+from divo_controller.understudy import Understudy
 from divo_runtime.bundle.loading import Bundle, load_bundle
 from divo_runtime.contract import Contract
-from divo_runtime.controller import Controller, ControllerOutput
+from divo_runtime.controller import Controller
 from divo_runtime.errors import BackendError, BundleError, DivoError
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy, warm_up
@@ -42,6 +42,8 @@ class Session:
     policy: Policy
     guard: Guard
     controller: Controller
+    understudy: Understudy
+    """Plays cycles ahead of time with this policy."""
     choice: str
     """Name of the policy, or `auto`."""
     median_ms: Mapping[str, float]
@@ -81,13 +83,6 @@ class Session:
         if isinstance(self.policy, DeadlinePolicy):
             self.policy.deadline_ns = deadline_ns
 
-    def rehearse(self, output: ControllerOutput) -> None:
-        """Ask the policy that acted last what it was asked then, for nothing: no failure of it has a consequence."""
-        policy = self.policy.current if isinstance(self.policy, DeadlinePolicy) else self.policy
-        if output.observation is not None and output.noise is not None:
-            rows = policy.noise_shape[0]
-            ask(policy, output.observation.vector, output.noise[:rows], self.contract.action_size)
-
     def close(self) -> None:
         """Free the networks."""
         self.bundle.close()
@@ -115,12 +110,13 @@ def open_session(parameters: Parameters) -> Session:
         raise
     first = next(iter(policies.values()))
     policy: Policy = first if parameters.policy != AUTO else _choosing(policies, durations_ns, bundle.contract)
-    guard = Guard(bundle.contract.safety, bundle.manifest.x_divo.calibration)
+    guard, other_guard = (Guard(bundle.contract.safety, bundle.manifest.x_divo.calibration) for _ in range(2))
     return Session(
         bundle,
         policy,
         guard,
         Controller(bundle.contract, policy, parameters.seed, time.perf_counter_ns, guard),
+        Understudy(bundle.contract, policy, other_guard),
         parameters.policy,
         {name: float(np.median(values)) / 1e6 for name, values in durations_ns.items()},
         {name: RunningP99(values).value_ns / 1e6 for name, values in durations_ns.items()},
