@@ -37,9 +37,12 @@ from divo_train.trained import TrainedNetworks, load_networks
 DIFFERENCES = """\
 Ours: hidden layers of the policies are SiLU (theirs ReLU); observations are cut at 10 standard deviations.
 IQL is our `iql_joint`: critic, policy and its width together, on the raw advantage, no LayerNorm; theirs weighs by the
-critic after the step's update, ours by that before it. ReBRAC: ours climbs the first Q, theirs the lower one; after a
-time-out theirs is penalised for the distance to a zero action, ours is not.
+critic after the step's update, ours by that before it. TD3+BC and ReBRAC: theirs move their targets with the policy, at
+every second update of the critic, ours at every update by half the rate. ReBRAC: after a time-out theirs is penalised
+for the distance to a zero action, ours is not.
 """
+TARGET_RATE = 0.005
+"""Of the running averages; d3rlpy's default."""
 OURS = {"iql": "iql_joint"}
 """d3rlpy's method -> ours, where that has another name."""
 FIRST_SEED = 20_000
@@ -122,11 +125,11 @@ class RefereeConfig:
             ),
             value=dataclasses.replace(
                 base.value, updates=self.updates, learning_rate=self.learning_rate, members=2, aggregate="min",
-                expectile=0.7, discount=self.discount, backup_s=0.0, target_rate=0.005,
+                expectile=0.7, discount=self.discount, backup_s=0.0, target_rate=TARGET_RATE,
             ),
             actor_critic=dataclasses.replace(
                 base.actor_critic, updates=self.updates, learning_rate=self.learning_rate, layer_norm=False,
-                target_rate=0.005,
+                target_rate=TARGET_RATE / base.actor_critic.policy_every,
             ),
             rebrac=dataclasses.replace(base.rebrac, actor_penalty=self.actor_penalty, critic_penalty=0.01),
             iql=dataclasses.replace(base.iql, layer_norm=False),
@@ -144,7 +147,7 @@ class RefereeConfig:
             "batch_size": 256,
             "learning_rate": self.learning_rate,
             "discount": self.discount,
-            "target_rate": 0.005,
+            "target_rate": TARGET_RATE,
             "extra": extra.get(method, {}),
         }
 

@@ -153,10 +153,16 @@ def critic_loss(q_networks: QEnsemble, batch: Batch, following: Tensor) -> tuple
     return loss, {"q_loss": loss / len(q), "q": q.mean()}
 
 
-def normalised_q(q_networks: QEnsemble, observation: Tensor, action: Tensor) -> Tensor:
+def normalised_q(q_networks: QEnsemble, observation: Tensor, action: Tensor, lowest: bool = False) -> Tensor:
     """Return (B,) Q / mean |Q| of actions, whose gradient reaches the actions but not the critic.
 
-    The first member's Q, as TD3+BC does (Fujimoto and Gu 2021, arXiv:2106.06860, eq. 5).
+    Args:
+        q_networks: Q ensemble.
+        observation: (B, obs_dim) normalised.
+        action: (B, act_dim) in [-1, 1].
+        lowest: Each action's lowest Q; else the first member's.
+
+    Source: TD3+BC (Fujimoto and Gu 2021, arXiv:2106.06860), eq. 5, which takes the first member.
     """
-    q = q_networks.first(observation, action)
+    q = q_networks.lowest(observation, action) if lowest else q_networks.first(observation, action)
     return q / q.abs().mean().detach()

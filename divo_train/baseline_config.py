@@ -30,7 +30,7 @@ class ActorCriticConfig:
     layer_norm: bool = True
     """LayerNorm in the critic; the original TD3+BC has none, and is weaker for it."""
     target_rate: float = 0.01
-    """Rate of the target networks' running average, per update."""
+    """Rate of the target networks' running average, per update; TD3 moves them with the policy only."""
     policy_every: int = 2
     """The policy is updated once per so many updates of the critic."""
     smoothing: float = 0.2
@@ -55,6 +55,8 @@ class RebracConfig:
     """Weight of the squared error to the logged action, in the policy's loss."""
     critic_penalty: float = 0.01
     """Weight of the squared error to the next logged action, in the critic's target."""
+    lowest: bool = True
+    """Whether the policy climbs the lowest Q, as in the authors' code; if not, the first, which is cheaper."""
 
 
 @dataclass(frozen=True)

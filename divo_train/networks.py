@@ -149,10 +149,10 @@ class LayerNormMlp(nn.Module):
         """(B, inputs) -> (members, B)."""
         return self._evaluate(x, [*self.weights], [*self.biases])
 
-    def first(self, x: Tensor) -> Tensor:
-        """(B, inputs) -> (B,) of the first member alone, with a gradient by the input but none by the weights."""
-        weights, biases = ([one[:1].detach() for one in all_] for all_ in (self.weights, self.biases))
-        return self._evaluate(x, weights, biases)[0]
+    def judge(self, x: Tensor, members: int) -> Tensor:
+        """(B, inputs) -> (members, B) of the first members, with a gradient by the input but none by the weights."""
+        weights, biases = ([one[:members].detach() for one in all_] for all_ in (self.weights, self.biases))
+        return self._evaluate(x, weights, biases)
 
     def _evaluate(self, x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
         if _trains_on_cpu(self, x):
@@ -183,7 +183,11 @@ class QEnsemble(nn.Module):
 
     def first(self, observation: Tensor, action: Tensor) -> Tensor:
         """(B, obs_dim), (B, act_dim) -> (B,) of the first member, whose gradient reaches the input but no weight."""
-        return self.net.first(torch.cat([observation, action], dim=-1))
+        return self.net.judge(torch.cat([observation, action], dim=-1), 1)[0]
+
+    def lowest(self, observation: Tensor, action: Tensor) -> Tensor:
+        """(B, obs_dim), (B, act_dim) -> (B,) of the lowest member, whose gradient reaches the input but no weight."""
+        return self.net.judge(torch.cat([observation, action], dim=-1), self.net.members).amin(dim=0)
 
 
 class Value(nn.Module):

@@ -26,7 +26,7 @@ def rebrac_loss(networks: Networks, batch: Batch, step: int, config: FitConfig) 
     if step % settings.policy_every == 0:
         own = networks["policy"](batch["observation"])
         imitation = (own - batch["action"]).square().sum(dim=-1).mean()
-        gain = normalised_q(networks["q"], batch["observation"], own).mean()
+        gain = normalised_q(networks["q"], batch["observation"], own, config.rebrac.lowest).mean()
         loss = loss + config.rebrac.actor_penalty * imitation - gain
         metrics = {**metrics, "imitation": imitation, "policy_q": gain}
     return loss, metrics

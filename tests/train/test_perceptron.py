@@ -149,3 +149,16 @@ def test_the_first_member_answers_alone_and_its_weights_get_no_gradient(training
     torch.testing.assert_close(alone, among)
     torch.testing.assert_close(torch.autograd.grad(alone.sum(), action), torch.autograd.grad(among.sum(), action))
     assert not q_networks.first(observation, action.detach()).requires_grad
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_lowest_members_answer_has_a_gradient_by_the_action_alone(training):
+    torch.manual_seed(0)
+    q_networks = QEnsemble(2, 2, 8, 2, members=3).train(training)
+    observation, action = torch.randn(20, 2), torch.randn(20, 2, requires_grad=True)
+    lowest, among = q_networks.lowest(observation, action), q_networks(observation, action)
+    assert len(among.argmin(dim=0).unique()) > 1  # no member is the lowest everywhere
+    torch.testing.assert_close(lowest, among.min(dim=0).values)
+    expected = torch.autograd.grad(among.min(dim=0).values.sum(), action)
+    torch.testing.assert_close(torch.autograd.grad(lowest.sum(), action), expected)
+    assert not q_networks.lowest(observation, action.detach()).requires_grad
