@@ -73,6 +73,8 @@ class RefereeConfig:
     """Constant step size, of everything; d3rlpy's default of TD3+BC and IQL."""
     discount: float = 0.97
     """Per control step."""
+    alpha: float = 2.5
+    """TD3+BC's weight of Q in the policy's loss."""
     actor_penalty: float = 0.1
     """ReBRAC's weight of the squared error in the policy's loss."""
     environment: str = ""
@@ -131,13 +133,17 @@ class RefereeConfig:
                 base.actor_critic, updates=self.updates, learning_rate=self.learning_rate, layer_norm=False,
                 target_rate=TARGET_RATE / base.actor_critic.policy_every,
             ),
+            td3bc=dataclasses.replace(base.td3bc, alpha=self.alpha),
             rebrac=dataclasses.replace(base.rebrac, actor_penalty=self.actor_penalty, critic_penalty=0.01),
             iql=dataclasses.replace(base.iql, layer_norm=False),
         )  # fmt: skip
 
     def their_job(self, method: str, seed: int) -> dict[str, Any]:
         """Return the same settings for d3rlpy."""
-        extra = {"rebrac": {"actor_beta": self.actor_penalty, "critic_beta": 0.01}}
+        extra = {
+            "td3bc": {"alpha": self.alpha},
+            "rebrac": {"actor_beta": self.actor_penalty, "critic_beta": 0.01},
+        }
         return {
             "algorithm": method,
             "data": str((self.out / "data.npz").resolve()),

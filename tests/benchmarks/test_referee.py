@@ -71,8 +71,10 @@ def test_both_sides_of_the_referee_get_the_same_settings():
     assert ours.actor_critic.learning_rate == ours.value.learning_rate == theirs["learning_rate"]
     assert ours.optimizer.final_fraction == 1
     assert (ours.value.discount, ours.value.backup_s) == (theirs["discount"], 0)
-    assert ours.actor_critic.target_rate == theirs["target_rate"]
+    assert ours.value.target_rate == theirs["target_rate"]
+    assert ours.actor_critic.target_rate * ours.actor_critic.policy_every == theirs["target_rate"]  # they wait for it
     assert ours.rebrac.actor_penalty == theirs["extra"]["actor_beta"]
+    assert ours.td3bc.alpha == config.their_job("td3bc", 0)["extra"]["alpha"]
     assert not ours.actor_critic.layer_norm
     assert not ours.iql.layer_norm
     assert ours.methods == ("td3bc", "iql_joint", "rebrac")  # d3rlpy's IQL trains critic and policy together

@@ -56,6 +56,16 @@ def test_one_that_takes_longer_than_its_lead_is_not_repeated_for_a_while():
     assert rehearsed_at == [9 * MS, (PAUSE + 2) * 10 * MS - MS]
 
 
+def test_after_a_cycle_as_long_as_a_period_there_is_none_until_a_shorter_one():
+    clock, rehearsed_at = SteppingClock(), []
+    rehearsing = RehearsingClock(clock, 1 * MS, lambda: rehearsed_at.append(clock.now))
+    for cycle, lasts_ns in enumerate([2 * MS, 3 * MS, 2 * MS, 2 * MS], start=1):
+        rehearsing.sleep_until_ns(cycle * 10 * MS)
+        clock.now += lasts_ns
+    rehearsing.sleep_until_ns(50 * MS)
+    assert rehearsed_at == [9 * MS, 19 * MS, 39 * MS, 49 * MS]  # the second cycle was long
+
+
 @pytest.mark.parametrize(
     ("rehearse_us", "period_ms", "simulated", "lead_us"),
     [

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from divo_runtime.timing.loop import Clock
 
 SHORTEST_PERIOD = 3
-"""Of how many leads a period must at least consist, so that a rehearsal does not follow right upon a cycle."""
+"""Of how many leads a period must at least consist, so that a rehearsal does not follow right upon a cycle.
+
+After a cycle that took as long there is none: a policy that has become slow must not double the robot's silence."""
 
 PAUSE = 1000
 """Deadlines without a rehearsal after one that took longer than its lead: the cycle may be too long for it."""
@@ -34,18 +36,21 @@ class RehearsingClock:
         self._clock, self._lead_ns, self._rehearse = clock, lead_ns, rehearse
         self.now_ns = clock.now_ns
         self.deadline_ns = 0
+        self._woke_ns = clock.now_ns()
         self._paused = 0
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Sleep until `deadline_ns`; rehearse before it if there is still the time."""
+        """Sleep until `deadline_ns`; rehearse before it if there is still the time, and the last cycle was no long one."""
         self.deadline_ns = deadline_ns
+        now_ns = self._clock.now_ns()
         if self._paused:
             self._paused -= 1
-        elif self._lead_ns and self._clock.now_ns() < deadline_ns - self._lead_ns:
+        elif now_ns < deadline_ns - self._lead_ns and now_ns - self._woke_ns < SHORTEST_PERIOD * self._lead_ns:
             self._clock.sleep_until_ns(deadline_ns - self._lead_ns)
             self._rehearse()
             self._paused = PAUSE if self._clock.now_ns() > deadline_ns else 0
         self._clock.sleep_until_ns(deadline_ns)
+        self._woke_ns = self._clock.now_ns()
 
 
 def rehearsal_lead_ns(rehearse_us: int, period_ns: int, simulated: bool) -> int:
