@@ -40,7 +40,7 @@ class RehearsingClock:
         self._paused = 0
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Sleep until `deadline_ns`; rehearse before it if there is still the time, and the last cycle was no long one."""
+        """Sleep until `deadline_ns`; rehearse before it if there is still the time and the last cycle was not long."""
         self.deadline_ns = deadline_ns
         now_ns = self._clock.now_ns()
         if self._paused:
