@@ -14,7 +14,7 @@ def test_the_matrix_has_every_condition_once_and_takes_at_most_three_quarters_of
     cells = matrix()
     names = [cell.name for cell in cells]
 
-    assert len(set(names)) == len(names) == 48  # 5 rates x 4 nodes x 2 loads, and 2 rates x 2 loads x 2 variants
+    assert len(set(names)) == len(names) == 52  # 5 rates x 4 nodes x 2 loads, and 2 rates x 2 loads x 3 variants
     assert {"1000hz-actor-loaded-recording", "200hz-actor-idle-ordinary"} <= set(names)
     starts = sum(cell.blocks for cell in cells)
     assert sum(cell.seconds for cell in cells) + 6 * starts < 50 * 60
