@@ -1,7 +1,7 @@
-"""Candidate actions of the logged states: drawn for all at once and kept, drawn anew now and then, or for each batch.
+"""Candidate actions of the logged states, filtered: drawn for all and kept, anew now and then, or for each batch.
 
 The denoiser and the critics no longer change when the actor is trained, so a kept candidate is as good as a new one;
-what the cache saves is the sampler, what it costs is that a state has so many noises and no more.
+what the cache saves is sampler and filter, what it costs is that a state has so many noises and no more.
 """
 
 from __future__ import annotations
@@ -21,14 +21,35 @@ STREAM = "candidates"
 
 
 class Drawn(NamedTuple):
-    """N candidates of each of B states."""
+    """N noises of each of B states, or one of each (without the axis N), and the target that the filter gives each."""
 
     noise: Tensor
     """(B, N, act_dim) standard normal."""
-    actions: Tensor
-    """(B, N, act_dim) what the sampler makes of it, in [-1, 1]."""
+    targets: Tensor
+    """(B, N, act_dim) the candidate that this noise should lead to, in [-1, 1]."""
     advantages: Tensor
-    """(B, N) mean_j Q_j(s, a) - V(s)."""
+    """(B, N) mean_j Q_j(s, target) - V(s)."""
+
+
+def filter_candidates(candidates: Tensor, advantages: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """Give every noise its target: among the `keep` best candidates, the one nearest to its own.
+
+    Args:
+        candidates: (B, N, act_dim) sampled actions, one from each noise.
+        advantages: (B, N) of each.
+        keep: How many of the best may become a target, 1..N.
+
+    Returns:
+        (B, N, act_dim) targets and (B, N) their advantages.
+
+    Source: DIVO's dynamic filter of sampled actions by return potential (arXiv 2511.08922, abstract); pairing by noise
+    is our choice.
+    """
+    best = advantages.topk(keep, dim=1).indices
+    good = candidates.gather(1, best.unsqueeze(-1).expand(-1, -1, candidates.shape[-1]))
+    distance = (good.unsqueeze(1) - candidates.unsqueeze(2)).square().sum(dim=-1)
+    chosen = best.gather(1, distance.argmin(dim=2))
+    return candidates.gather(1, chosen.unsqueeze(-1).expand_as(candidates)), advantages.gather(1, chosen)
 
 
 class Candidates:
@@ -50,14 +71,15 @@ class Candidates:
         self._number = 0
         self._kept = self._draw(data.rows, 0) if self._every != 1 else None
 
-    def of(self, picked: Tensor, step: int) -> Drawn:
-        """Return the candidates of (B,) transitions for update number `step` (from 1)."""
+    def of(self, picked: Tensor, own: Tensor, step: int) -> Drawn:
+        """Return a noise of each of (B,) transitions, (B,) says which of its N, for update number `step` (from 1)."""
         if self._kept is None:
-            return self._draw(self._data.rows[picked], step)
+            drawn = self._draw(self._data.rows[picked], step)
+            return Drawn(*(one[torch.arange(len(own), device=own.device), own] for one in drawn))
         number = (step - 1) // self._every if self._every else 0
         if number != self._number:
             self._number, self._kept = number, self._draw(self._data.rows, number)
-        return Drawn(*(one[picked] for one in self._kept))
+        return Drawn(*(one[picked, own] for one in self._kept))
 
     def _draw(self, rows: Tensor, number: int) -> Drawn:
         generator = stream(self._config.seed, STREAM, number)
@@ -75,12 +97,12 @@ def draw_candidates(
     generator: torch.Generator,
     batch: int = 256,
 ) -> Drawn:
-    """Draw and score candidates of some states.
+    """Draw, score and filter candidates of some states.
 
     Args:
         observations: (rows of the dataset, obs_dim) normalised.
         rows: (B,) which of them.
-        config: `actor.cached_candidates` per state, and the sampler.
+        config: `actor.cached_candidates` per state, of which the best `actor.keep` may be targets; the sampler.
         denoiser: D.
         q_networks: Critic.
         value: V.
@@ -90,13 +112,14 @@ def draw_candidates(
     per_state = config.actor.cached_candidates
     size = denoiser.action_in.in_features
     noise = torch.randn(len(rows), per_state, size, generator=generator).to(observations.device)
-    actions, advantages = torch.empty_like(noise), torch.empty(noise.shape[:2], device=noise.device)
-    for some, z, out, score in zip(
-        rows.split(batch), noise.split(batch), actions.split(batch), advantages.split(batch), strict=True
-    ):
+    targets, advantages = torch.empty_like(noise), torch.empty(noise.shape[:2], device=noise.device)
+    parts = zip(rows.split(batch), noise.split(batch), targets.split(batch), advantages.split(batch), strict=True)
+    for some, z, target, advantage in parts:
         observation = observations[some]
-        out.copy_(draw_actions(denoiser, observation, z, config.sampler))
+        actions = draw_actions(denoiser, observation, z, config.sampler)
         repeated = observation.repeat_interleave(per_state, dim=0)
-        q = q_networks(repeated, out.flatten(0, 1)).mean(dim=0).view(-1, per_state)
-        score.copy_(q - value(observation).unsqueeze(1))
-    return Drawn(noise, actions, advantages)
+        q = q_networks(repeated, actions.flatten(0, 1)).mean(dim=0).view(-1, per_state)
+        filtered = filter_candidates(actions, q - value(observation).unsqueeze(1), config.actor.keep)
+        target.copy_(filtered[0])
+        advantage.copy_(filtered[1])
+    return Drawn(noise, targets, advantages)

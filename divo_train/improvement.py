@@ -18,29 +18,6 @@ from divo_train.networks import Denoiser, OneStepActor, QEnsemble, Value, frozen
 from divo_train.randomness import stream
 
 
-def filter_candidates(candidates: Tensor, advantage: Tensor, own: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-    """Pick each row's target: among its `keep` best candidates, the one nearest to its own.
-
-    Args:
-        candidates: (B, N, act_dim) sampled actions.
-        advantage: (B, N) of each.
-        own: (B,) number of the candidate that was made from the noise the actor will be given.
-        keep: How many of the best may become the target, 1..N.
-
-    Returns:
-        (B, act_dim) targets and (B,) their advantages.
-
-    Source: DIVO's dynamic filter of sampled actions by return potential (arXiv 2511.08922, abstract); pairing by noise
-    is our choice.
-    """
-    rows = torch.arange(len(candidates), device=candidates.device)
-    best = advantage.topk(keep, dim=1).indices
-    good = candidates[rows.unsqueeze(1), best]
-    distance = (good - candidates[rows, own].unsqueeze(1)).square().sum(dim=-1)
-    chosen = best[rows, distance.argmin(dim=1)]
-    return candidates[rows, chosen], advantage[rows, chosen]
-
-
 def actor_loss(
     actor: OneStepActor,
     q_networks: QEnsemble,
@@ -101,13 +78,12 @@ class ActorLearner:
         generator = stream(self._config.seed, self._name, step)
         picked = data.draw(self._config.optimizer.batch_size, generator)
         own = torch.randint(settings.cached_candidates, (len(picked),), generator=generator).to(data.device)
-        drawn = self._candidates.of(picked, step)
-        target, advantage = filter_candidates(drawn.actions, drawn.advantages, own, settings.keep)
+        drawn = self._candidates.of(picked, own, step)
         return {
             "observation": data.observations[data.rows[picked]],
-            "noise": drawn.noise[torch.arange(len(picked), device=data.device), own],
-            "target": target,
-            "advantage": advantage,
+            "noise": drawn.noise,
+            "target": drawn.targets,
+            "advantage": drawn.advantages,
             "weight": self._weights[picked],
         }
 

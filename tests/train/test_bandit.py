@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from divo_train.advantage import label_advantages, label_weights
+from divo_train.candidates import filter_candidates
 from divo_train.config import (
     ActorConfig,
     DiffusionConfig,
@@ -21,7 +22,6 @@ from divo_train.config import (
 )
 from divo_train.data.training_set import training_set
 from divo_train.diffusion import draw_actions, load_denoiser
-from divo_train.improvement import filter_candidates
 from divo_train.methods import stages_of
 from divo_train.networks import OneStepActor
 from divo_train.replicas import Replicas
@@ -141,5 +141,5 @@ def test_the_critic_chooses_the_best_of_the_good_modes(data, config, critic, ban
     candidates = torch.from_numpy(bandit.MODES.astype(np.float32)).expand(50, 8, 2)
     observation = torch.randn(50, 2, generator=torch.Generator().manual_seed(9))
     q = q_networks(observation.repeat_interleave(8, dim=0), candidates.flatten(0, 1)).mean(dim=0).view(50, 8)
-    target, _ = filter_candidates(candidates, q, torch.zeros(50, dtype=torch.long), keep=1)
-    assert set(bandit.mode_of(target.numpy())) == {bandit.BEST}
+    targets, _ = filter_candidates(candidates, q, keep=1)
+    assert set(bandit.mode_of(targets[:, 0].numpy())) == {bandit.BEST}

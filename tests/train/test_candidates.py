@@ -13,7 +13,7 @@ from divo_train.data.training_set import training_set
 from divo_train.networks import Denoiser, QEnsemble, Value
 from divo_train.randomness import stream
 
-PICKED = torch.tensor([3, 0, 3, 20])
+PICKED, OWN = torch.tensor([3, 0, 3, 20]), torch.tensor([2, 0, 1, 1])
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def networks():
 def candidates(data, networks):
     def made(refresh_every):
         config = FitConfig(seed=4, network=NetworkConfig(8, 2))
-        actor = dataclasses.replace(config.actor, cached_candidates=3, refresh_every=refresh_every)
+        actor = dataclasses.replace(config.actor, cached_candidates=3, keep=2, refresh_every=refresh_every)
         return Candidates(data, dataclasses.replace(config, actor=actor), *networks)
 
     return made
@@ -41,7 +41,7 @@ def candidates(data, networks):
 def drawn(data, networks):
     def made(rows, number):
         config = FitConfig()
-        actor = dataclasses.replace(config.actor, cached_candidates=3)
+        actor = dataclasses.replace(config.actor, cached_candidates=3, keep=2)
         settings = dataclasses.replace(config, actor=actor)
         return draw_candidates(data.observations, rows, settings, *networks, stream(4, STREAM, number))
 
@@ -55,24 +55,25 @@ def same(left, right):
 def test_kept_candidates_are_the_same_at_every_update(data, candidates, drawn):
     kept, everything = candidates(0), drawn(data.rows, 0)
     for step in (1, 2, 5000):
-        assert same(kept.of(PICKED, step), [one[PICKED] for one in everything])
+        assert same(kept.of(PICKED, OWN, step), [one[PICKED, OWN] for one in everything])
 
 
 def test_refreshed_candidates_change_after_so_many_updates_whenever_a_run_resumed(data, candidates, drawn):
-    first, second = ([one[PICKED] for one in drawn(data.rows, number)] for number in (0, 1))
+    first, second = ([one[PICKED, OWN] for one in drawn(data.rows, number)] for number in (0, 1))
     assert not same(first, second)
     unbroken = candidates(10)
-    assert same(unbroken.of(PICKED, 1), first)
-    assert same(unbroken.of(PICKED, 10), first)
-    assert same(unbroken.of(PICKED, 11), second)
-    assert same(candidates(10).of(PICKED, 20), second)
+    assert same(unbroken.of(PICKED, OWN, 1), first)
+    assert same(unbroken.of(PICKED, OWN, 10), first)
+    assert same(unbroken.of(PICKED, OWN, 11), second)
+    assert same(candidates(10).of(PICKED, OWN, 20), second)
 
 
 def test_in_the_exact_mode_an_update_draws_those_of_its_own_batch(data, candidates, drawn):
     exact = candidates(1)
     for step in (1, 7):
-        assert same(exact.of(PICKED, step), drawn(data.rows[PICKED], step))
-    noise = exact.of(PICKED, 7).noise
+        everything = drawn(data.rows[PICKED], step)
+        assert same(exact.of(PICKED, OWN, step), [one[range(4), OWN] for one in everything])
+    noise = exact.of(PICKED, OWN, 7).noise
     assert not torch.equal(noise[0], noise[2])  # twice the same state, each with its own
 
 

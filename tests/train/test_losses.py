@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from divo_train.candidates import draw_candidates
+from divo_train.candidates import draw_candidates, filter_candidates
 from divo_train.cloning import cloning_loss
 from divo_train.config import DiffusionConfig, FitConfig, NetworkConfig, SamplerConfig
 from divo_train.data.training_set import training_set
 from divo_train.diffusion import draw_actions, load_denoiser, positive_advantage_diffusion_loss, training_levels
-from divo_train.improvement import actor_loss, filter_candidates
+from divo_train.improvement import actor_loss
 from divo_train.methods import stages_of
 from divo_train.networks import Denoiser, OneStepActor, frozen_copy
 from divo_train.replicas import Replicas
@@ -94,17 +94,16 @@ def test_actor_loss_is_the_weighted_regression_and_the_scaled_value():
 
 
 def test_the_target_is_the_nearest_to_its_own_among_the_best():
-    candidates = torch.tensor([[[0.0], [1.0], [2.0], [3.0]]]).expand(3, 4, 1)
-    advantage = torch.tensor([[9.0, 1.0, 8.0, 7.0]]).expand(3, 4)
-    own = torch.tensor([1, 3, 0])
-    # The best three are 0, 2 and 3. Own 1 is as far from 0 as from 2: the better wins. Own 3 and own 0 stay.
-    target, gained = filter_candidates(candidates, advantage, own, keep=3)
-    np.testing.assert_allclose(target.numpy(), [[0.0], [3.0], [0.0]])
-    np.testing.assert_allclose(gained.numpy(), [9.0, 7.0, 9.0])
-    best, _ = filter_candidates(candidates, advantage, own, keep=1)
-    np.testing.assert_allclose(best.numpy(), [[0.0], [0.0], [0.0]])
-    unfiltered, _ = filter_candidates(candidates, advantage, own, keep=4)
-    np.testing.assert_allclose(unfiltered.numpy(), [[1.0], [3.0], [0.0]])
+    candidates = torch.tensor([[[0.0], [1.0], [2.0], [3.0]], [[5.0], [5.5], [9.0], [6.0]]])
+    advantages = torch.tensor([[9.0, 1.0, 8.0, 7.0], [1.0, 4.0, 2.0, 3.0]])
+    # The best three of the first are 0, 2 and 3. Its 1 is as far from 0 as from 2: the better wins. The others stay.
+    targets, gained = filter_candidates(candidates, advantages, keep=3)
+    np.testing.assert_allclose(targets.squeeze(-1).numpy(), [[0.0, 0.0, 2.0, 3.0], [5.5, 5.5, 9.0, 6.0]])
+    np.testing.assert_allclose(gained.numpy(), [[9.0, 9.0, 8.0, 7.0], [4.0, 4.0, 2.0, 3.0]])
+    best, _ = filter_candidates(candidates, advantages, keep=1)
+    np.testing.assert_allclose(best.squeeze(-1).numpy(), [[0.0] * 4, [5.5] * 4])
+    unfiltered, _ = filter_candidates(candidates, advantages, keep=4)
+    assert torch.equal(unfiltered, candidates)
 
 
 def test_the_actor_loss_moves_the_actor_alone(bandit, tmp_path):
