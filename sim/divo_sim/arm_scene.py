@@ -8,9 +8,9 @@ that an episode depends on its seed and on nothing before it.
 from __future__ import annotations
 
 import numpy as np
-import pybullet
 
 from divo_runtime.fields import JointArray
+from divo_sim.bullet import pybullet
 from divo_sim.camera import Camera
 from divo_sim.messages import Header, JointState, Message, Point, PointStamped, Pose, PoseStamped, Quaternion, Time
 from divo_sim.panda import Panda

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pybullet
 from numpy.typing import NDArray
 
 from divo_runtime.fields import JointArray
+from divo_sim.bullet import pybullet
 
 Picture = NDArray[np.uint8]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pybullet
 
 from divo_runtime.fields import JointArray
 from divo_sim.base_messages import BaseMessage, LaserScan, planar_odometry
+from divo_sim.bullet import pybullet
 from divo_sim.maze_map import Cell, MazeMap
 from divo_sim.messages import Header, Point, PointStamped, Time
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pybullet
 import pybullet_data
 
 from divo_runtime.fields import JointArray
+from divo_sim.bullet import pybullet
 
 ARM_JOINTS = 7
 FINGER_OPENING_M = 0.01

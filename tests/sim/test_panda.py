@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pybullet
 import pytest
 
+from divo_sim.bullet import pybullet
 from divo_sim.panda import HOME_RAD, Panda, resolve_velocity
 
 
