@@ -178,4 +178,8 @@ def _show(
         except Empty:
             return
         note = f"{headlines[stage]} {metrics[headlines[stage]]:.4f}"
+        bar = next(task for task in progress.tasks if task.id == bars[stage])
+        tenths = bar.percentage // 10
         progress.update(bars[stage], completed=step, note=note)
+        if not progress.console.is_terminal and bar.percentage // 10 > tenths:  # a log has no bars
+            progress.console.print(f"{stage} {step} of {bar.total:.0f}: {note}", highlight=False)

@@ -87,6 +87,7 @@ def unbroken(arm_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     done = fit(arm_dataset, folder)
     assert done.returncode == 0, done.stderr
+    (folder.parent / "said").write_text(done.stdout)
     return folder
 
 
@@ -101,6 +102,12 @@ def test_a_run_folder_holds_weights_settings_metrics_and_curves(unbroken):
     assert None not in (networks.denoiser, networks.actor, networks.q_networks, networks.value)
     assert "cloning" in networks.stages
     assert networks.config.network.width == 16
+
+
+def test_a_log_which_has_no_bars_is_told_every_tenth_of_a_stage(unbroken):
+    told = [line for line in (unbroken.parent / "said").read_text().splitlines() if line.startswith("value ")]
+    steps = [int(line.split()[1]) for line in told if " of 240: value_loss " in line]
+    assert steps == [30, 50, 80, 100, 120, 150, 170, 200, 220, 240]
 
 
 @pytest.mark.slow
