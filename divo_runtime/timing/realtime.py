@@ -115,11 +115,12 @@ def take_turns(interval_s: float = SWITCH_INTERVAL_S) -> None:
 
 
 def freeze_garbage() -> None:
-    """Collect once, exempt what is left from collection for ever, and stop collecting by itself.
+    """Collect once, exempt what is left from collection until the next call, and stop collecting by itself.
 
-    Whoever calls this calls `gc.collect()` from time to time when a pause does no harm, or garbage in reference cycles
-    stays until the process ends.
+    What was exempt before is looked at once more: it may have become garbage since. Whoever calls this also calls
+    `gc.collect()` from time to time when a pause does no harm, or garbage in reference cycles stays.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.disable()

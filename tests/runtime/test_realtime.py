@@ -62,6 +62,21 @@ def test_a_frozen_collector_leaves_the_existing_objects_alone():
     assert result.stdout == "False True"
 
 
+def test_what_has_become_garbage_since_it_was_frozen_goes_at_the_next_freeze():
+    code = """
+import sys, weakref
+from divo_runtime.timing.realtime import freeze_garbage
+class Loop: pass
+loop = Loop(); loop.clock = loop  # a cycle, as a control loop and its thread are
+seen = weakref.ref(loop)
+freeze_garbage(); del loop; first = seen() is None
+freeze_garbage(); second = seen() is None
+sys.stdout.write(f"{first} {second}")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False True"
+
+
 def test_an_ordinary_thread_is_left_free_to_leave_its_core():
     before = os.sched_getaffinity(0)
     assert keep_core() == ()
