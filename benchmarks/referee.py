@@ -121,7 +121,7 @@ class RefereeConfig:
             methods=tuple(OURS.get(method, method) for method in self.methods),
             replicas=self.seeds,
             workers=self.workers,
-            network=dataclasses.replace(base.network, width=self.width, depth=self.depth),
+            network=dataclasses.replace(base.network, width=self.width, depth=self.depth, regressor="relu"),
             optimizer=dataclasses.replace(
                 base.optimizer, learning_rate=self.learning_rate, final_fraction=1.0, batch_size=256
             ),

@@ -125,7 +125,7 @@ class TrainSpeed:
         """Return the ratios.
 
         One DIVO update is one of each of its stages, with the drawing of the candidates divided by the updates that
-        use them; one IQL update of ours is one of the critic and one of the policy, as d3rlpy's is.
+        use them; our IQL is the published form, critic and policy together, as d3rlpy's is.
         """
         config = FitConfig()
         found: dict[str, tuple[float, str]] = {}
@@ -140,8 +140,8 @@ class TrainSpeed:
             found[f"train.seeds{self.seeds}.cost_vs_1"] = (float(np.median(several / one)), "times")
             alone = per_update[_side_by_side(1, 1)]
             found[f"train.seeds{self.seeds}.cost_vs_1_on_one_core"] = (float(np.median(several / alone)), "times")
-        if "iql" in per_update:
-            own = self._cost("iql", per_update, built, config)
+        if "iql_joint" in per_update:
+            own = per_update["iql_joint"]
             found["train.iql.speed_vs_d3rlpy"] = (float(np.median(per_update["d3rlpy iql"] / own)), "times")
         if {"td3bc", "actor"} <= per_update.keys():
             cost = self._cost("divo", per_update, built, config)

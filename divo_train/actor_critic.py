@@ -115,7 +115,8 @@ def new_critic(data: TrainingSet, config: FitConfig) -> QEnsemble:
 def new_regressor(data: TrainingSet, config: FitConfig) -> Regressor:
     """Return an untrained deterministic policy."""
     contract, network = data.contract, config.network
-    return Regressor(contract.observation_size, contract.action_size, network.width, network.depth)
+    sizes = contract.observation_size, contract.action_size, network.width, network.depth
+    return Regressor(*sizes, network.regressor)
 
 
 def actor_critic_stage(

@@ -25,8 +25,8 @@ class CloningLearner:
 
     def __init__(self, data: TrainingSet, config: FitConfig, name: str, transitions: IntArray | None = None) -> None:
         contract, network = data.contract, config.network
-        policy = Regressor(contract.observation_size, contract.action_size, network.width, network.depth)
-        self.networks = nn.ModuleDict({"policy": policy}).to(data.device)
+        sizes = contract.observation_size, contract.action_size, network.width, network.depth
+        self.networks = nn.ModuleDict({"policy": Regressor(*sizes, network.regressor)}).to(data.device)
         self.period = 1
         self.averages: Averages = {}
         self._data, self._config, self._name = data, config, name

@@ -25,6 +25,8 @@ class NetworkConfig:
     """Units per hidden layer."""
     depth: int = 3
     """Hidden layers."""
+    regressor: Literal["silu", "relu"] = "silu"
+    """Activation of the deterministic policies (cloning, TD3+BC, ReBRAC, IQL); others' code has relu there."""
 
 
 @dataclass(frozen=True)

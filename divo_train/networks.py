@@ -16,11 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from divo_train.perceptron import Form, perceptron
+from divo_train.perceptron import Activation, Form, perceptron
 
 M = TypeVar("M", bound=nn.Module)
-
-SILU = Form("silu", transposed=True, activates_input=True)
 
 
 class Normalizer(nn.Module):
@@ -42,8 +40,9 @@ class Normalizer(nn.Module):
 class Trunk(nn.Module):
     """Hidden layers after a first layer that somebody else has computed."""
 
-    def __init__(self, width: int, depth: int, outputs: int) -> None:
+    def __init__(self, width: int, depth: int, outputs: int, activation: Activation = "silu") -> None:
         super().__init__()
+        self.form = Form(activation, transposed=True, activates_input=True)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.head = nn.Linear(width, outputs)
 
@@ -52,11 +51,12 @@ class Trunk(nn.Module):
         if _trains_on_cpu(self, hidden):
             layers = [*self.layers, self.head]
             weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-            flat = perceptron(hidden.flatten(0, -2), weights, biases, SILU)
+            flat = perceptron(hidden.flatten(0, -2), weights, biases, self.form)
             return flat.unflatten(0, hidden.shape[:-1])
-        hidden = functional.silu(hidden)
+        activate = getattr(functional, self.form.activation)
+        hidden = activate(hidden)
         for layer in self.layers:
-            hidden = functional.silu(layer(hidden))
+            hidden = activate(layer(hidden))
         out: Tensor = self.head(hidden)
         return out
 
@@ -64,10 +64,10 @@ class Trunk(nn.Module):
 class Regressor(nn.Module):
     """Deterministic policy: observation to action in [-1, 1]."""
 
-    def __init__(self, observation: int, action: int, width: int, depth: int) -> None:
+    def __init__(self, observation: int, action: int, width: int, depth: int, activation: Activation = "silu") -> None:
         super().__init__()
         self.observation_in = nn.Linear(observation, width)
-        self.trunk = Trunk(width, depth, action)
+        self.trunk = Trunk(width, depth, action, activation)
 
     def forward(self, observation: Tensor) -> Tensor:
         """(B, obs_dim) -> (B, act_dim)."""

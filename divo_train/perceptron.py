@@ -22,12 +22,14 @@ EPSILON = 1e-5
 
 WEIGHT, BIAS = 0, 1
 
+Activation = Literal["relu", "silu"]
+
 
 @dataclass(frozen=True)
 class Form:
     """What a perceptron computes between its products."""
 
-    activation: Literal["relu", "silu"]
+    activation: Activation
     layer_norm: bool = False
     """Whether hidden layers are normalised before a ReLU; no weights of its own."""
     transposed: bool = False

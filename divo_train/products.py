@@ -1,8 +1,9 @@
 """Matrix products of a size at which the choice of the library decides the speed of training.
 
-torch hands products of float32 to MKL, which on a processor that is not Intel's leaves half of it unused; there oneDNN,
-which torch has on board too, takes over. On Intel's own MKL is the faster of the two (`make bench-train` times both).
-Only torch's compiler emits oneDNN's operator for float32; here it is called directly.
+torch hands products of float32 to MKL, which on a processor that is not Intel's leaves AVX-512 unused, and with it half
+of the speed; there oneDNN, which torch has on board too, takes over. Elsewhere MKL is the faster of the two: it takes a
+transposed factor as it lies, and small products cost less (`make bench-train` times both). Only torch's compiler emits
+oneDNN's operator for float32; here it is called directly.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 SMALLEST = 16
 """Below this in any dimension, preparing oneDNN's call costs more than it saves."""
-INTEL = "GenuineIntel"
+INTEL, WIDE = "GenuineIntel", "avx512f"
 
 
 def has_onednn() -> bool:
@@ -23,11 +24,12 @@ def has_onednn() -> bool:
 
 
 def prefers_onednn(processors: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether oneDNN should compute the products here: it is there, and the processor is not known to be Intel's.
+    """Whether oneDNN should compute the products here: it is there, and the processor has AVX-512 and is not Intel's.
 
-    By the processor's name rather than by a measurement, so that a machine always gives the same weights.
+    By what the processor says of itself rather than by a measurement, so that a machine always gives the same weights.
     """
-    return has_onednn() and not (processors.exists() and INTEL in processors.read_text(encoding="utf-8"))
+    said = processors.read_text(encoding="utf-8") if processors.exists() else ""
+    return has_onednn() and WIDE in said and INTEL not in said
 
 
 PREFERS_ONEDNN = prefers_onednn()

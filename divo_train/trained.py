@@ -71,7 +71,8 @@ class TrainedNetworks:
 
     def load_regressor(self, stage: str) -> Regressor:
         """Return the deterministic policy that a stage has trained."""
-        return self.load(stage, "policy", Regressor(*self.sizes, self.config.network.width, self.config.network.depth))
+        network = self.config.network
+        return self.load(stage, "policy", Regressor(*self.sizes, network.width, network.depth, network.regressor))
 
     def load_q_networks(self, stage: str) -> QEnsemble:
         """Return the Qs of a critic stage."""

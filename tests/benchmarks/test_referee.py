@@ -107,7 +107,7 @@ def test_the_first_round_is_not_counted_and_contenders_take_turns():
 
 
 def test_speed_ratios_count_every_stage_and_the_caches():
-    seconds = {stage.name: np.array([1.0]) for stage in stages_of(("divo", "iql", "td3bc"))}
+    seconds = {stage.name: np.array([1.0]) for stage in stages_of(("divo", "iql_joint", "td3bc"))}
     seconds |= {"td3bc": np.array([2.0])}
     for (seeds, threads), took in {(1, 1): 2.0, (1, 2): 20.0, (5, 1): 7.0, (5, 2): 5.0}.items():
         seconds[_side_by_side(seeds, threads)] = np.array([took])
@@ -118,7 +118,7 @@ def test_speed_ratios_count_every_stage_and_the_caches():
     assert figures["train.product.speed_vs_torch"] == 1.5
     assert figures["train.td3bc.speed_vs_d3rlpy"] == 3
     assert figures["train.seeds5.cost_vs_1"] == 2.5
-    assert figures["train.iql.speed_vs_d3rlpy"] == 4  # critic and policy, one second each
+    assert figures["train.iql.speed_vs_d3rlpy"] == 8  # critic and policy in one stage of a second
     assert figures["train.divo.cost_vs_td3bc"] == len(stages_of(("divo",))) / 2
     built["actor"] = 9000.0  # a second per update of the actor
     assert TrainSpeed().figures(seconds, built)["train.divo.cost_vs_td3bc"][0] == (len(stages_of(("divo",))) + 1) / 2

@@ -85,6 +85,7 @@ def test_every_network_learns_as_its_layers_written_out(seeds):
         (QEnsemble(5, 3, 32, 2, 2, layer_norm=False), (observation, action)),
         (Value(5, 32, 2), (observation,)),
         (Regressor(5, 3, 32, 3), (observation,)),
+        (Regressor(5, 3, 32, 2, "relu"), (observation,)),
         (OneStepActor(5, 3, 32, 2), (observation, action)),
         (Denoiser(5, 3, 32, 2, 0.5), (action, drawn(40).exp(), observation)),
     ):
@@ -131,13 +132,19 @@ def test_a_product_takes_its_factors_as_they_are_or_transposed(shape, onednn):
 
 
 @pytest.mark.skipif(not has_onednn(), reason="torch has no oneDNN on board")
-def test_intels_processors_multiply_with_mkl_and_others_with_onednn(tmp_path):
+@pytest.mark.parametrize(
+    ("said", "onednn"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx2 avx512f\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx2\n", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx2 avx512f\n", False),
+    ],
+)
+def test_onednn_multiplies_where_mkl_leaves_half_of_the_processor_unused(tmp_path, said, onednn):
     processors = tmp_path / "cpuinfo"
-    assert prefers_onednn(processors)  # a system that does not tell
-    processors.write_text("vendor_id\t: AuthenticAMD\n")
-    assert prefers_onednn(processors)
-    processors.write_text("vendor_id\t: GenuineIntel\n")
-    assert not prefers_onednn(processors)
+    assert not prefers_onednn(processors)  # a system that does not tell
+    processors.write_text(said)
+    assert prefers_onednn(processors) is onednn
 
 
 @pytest.mark.parametrize("training", [True, False])
