@@ -75,9 +75,9 @@ def _policy() -> list[Fault]:
         ),
         Fault(
             "the policy takes 10 periods",
-            "a loop of 80 ms in the network, in every cycle",
+            "a loop of 65 ms in the network, in every cycle",
             Reaction.GO_ON,
-            spoilers.set_range(1, TRAP + 80.0),
+            spoilers.set_range(1, TRAP + 65.0),
             counter="missed_deadlines",
             lasts_ms=400.0,
             gap_ms=20.0,
