@@ -26,6 +26,7 @@ from divo_train.config import FitConfig
 from divo_train.data.minari import load_minari
 from divo_train.data.training_set import TrainingSet, training_set
 from divo_train.methods import METHODS, stages_of
+from divo_train.methods.divo import SELECTOR
 from divo_train.products import product
 from divo_train.replicas import Replicas, replica_of
 from divo_train.stage import Stage
@@ -124,8 +125,8 @@ class TrainSpeed:
     def figures(self, per_update: dict[str, np.ndarray], built: dict[str, float]) -> dict[str, tuple[float, str]]:
         """Return the ratios.
 
-        One DIVO update is one of each of its stages, with the drawing of the candidates divided by the updates that
-        use them; our IQL is the published form, critic and policy together, as d3rlpy's is.
+        One DIVO update is one of its critic, its denoiser and its actor, with the drawing of the candidates divided by
+        the updates that use them; our IQL is the published form, critic and policy together, as d3rlpy's is.
         """
         config = FitConfig()
         found: dict[str, tuple[float, str]] = {}
@@ -144,16 +145,19 @@ class TrainSpeed:
             own = per_update["iql_joint"]
             found["train.iql.speed_vs_d3rlpy"] = (float(np.median(per_update["d3rlpy iql"] / own)), "times")
         if {"td3bc", "actor"} <= per_update.keys():
-            cost = self._cost("divo", per_update, built, config)
+            cost = _divo_cost(per_update, built, config)
             found["train.divo.cost_vs_td3bc"] = (float(np.median(cost / per_update["td3bc"])), "times")
         return found
 
-    def _cost(
-        self, method: str, per_update: dict[str, np.ndarray], built: dict[str, float], config: FitConfig
-    ) -> np.ndarray:
-        """Return (rounds,) seconds of one update of every stage of a method, caches included."""
-        stages = stages_of((method,))
-        return np.sum([per_update[stage.name] + built[stage.name] / stage.updates(config) for stage in stages], axis=0)
+
+def _divo_cost(per_update: dict[str, np.ndarray], built: dict[str, float], config: FitConfig) -> np.ndarray:
+    """Return (rounds,) seconds of one update of all that DIVO trains, caches included.
+
+    A critic that labels and then goes on to select is one critic, in two stages.
+    """
+    twice = {SELECTOR} if config.value.selector == "continued" else set()
+    stages = [stage for stage in stages_of(("divo",)) if stage not in twice]
+    return np.sum([per_update[stage.name] + built[stage.name] / stage.updates(config) for stage in stages], axis=0)
 
 
 def measure(contenders: dict[str, Timed], updates: int, rounds: int) -> dict[str, list[float]]:

@@ -45,11 +45,15 @@ class OptimizerConfig:
 class ValueConfig:
     """Implicit Q-learning with n-step backups and an ensemble."""
 
-    updates: int = 8_000
+    updates: int = 4_000
     """Gradient steps of the critic that labels. With more of them V learns from the state which behaviour it is in, and
     the labels rank worse (docs/algorithm.md)."""
+    selector: Literal["continued", "apart"] = "continued"
+    """Which critic selects among candidates. continued: the one that labelled, after more updates; apart: another one,
+    from random numbers of its own, which costs as much again."""
     selector_updates: int = 0
-    """Gradient steps of the critic that selects among candidates, where too few do harm; 0: as many as `updates`."""
+    """Gradient steps of the critic that selects, with those before the labels if it is continued. Too few do harm;
+    0: twice as many as `updates`."""
     learning_rate: float = 1e-3
     """Step size at the start; critics want it smaller than policies do."""
     members: int = 4

@@ -41,6 +41,8 @@ def train(replicas: Replicas, updates: int, config: FitConfig, stage: str, repor
         tensors, metadata = load_tensors(path)
         restore_training_state(tensors, replicas.tensors, optimizer)
         done = int(metadata["step"])
+    elif not updates:  # a stage that takes over what another has learned
+        save_tensors(path, training_state(replicas.tensors, optimizer), {"step": 0, "updates": 0})
     with MetricsLog(folder, stage, done) as log:
         for step in range(done + 1, updates + 1):
             set_rate(optimizer, learning_rate(step, updates, config.optimizer))

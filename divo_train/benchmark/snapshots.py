@@ -14,7 +14,7 @@ from divo_train.methods import stages_of
 from divo_train.replicas import replica_of
 from divo_train.stage import Stage
 from divo_train.trained import TrainedNetworks, load_networks
-from divo_train.training import snapshot_path, snapshot_steps
+from divo_train.training import checkpoint_path, snapshot_path, snapshot_steps
 
 
 def load_snapshot(config: FitConfig, seed: int, point: int) -> TrainedNetworks:
@@ -37,11 +37,12 @@ def load_snapshot(config: FitConfig, seed: int, point: int) -> TrainedNetworks:
 
 
 def snapshot_tensors(config: FitConfig, stage: Stage, seed: int, point: int) -> dict[str, Tensor]:
-    """Return one seed's tensors of a stage at a point, 1 to `config.snapshots`.
+    """Return one seed's tensors of a stage at a point, 1 to `config.snapshots`; of one without updates, its only ones.
 
     Raises:
         CheckpointError: If the run kept no such snapshot.
     """
-    step = snapshot_steps(stage.updates(config), config.snapshots)[point - 1]
-    tensors, _ = load_tensors(snapshot_path(Path(config.out), stage.name, step))
+    folder, steps = Path(config.out), snapshot_steps(stage.updates(config), config.snapshots)
+    path = snapshot_path(folder, stage.name, steps[point - 1]) if steps else checkpoint_path(folder, stage.name)
+    tensors, _ = load_tensors(path)
     return replica_of(tensors, seed, config.replicas)

@@ -1,16 +1,15 @@
 """DIVO, with its binary weight and with the three weights that isolate what the paper adds.
 
-    value ----> labels --+--> diffusion --+
-                         +----------------+--> actor
-    selector -----------------------------+
+    value --+--> labels --+--> diffusion --+
+            |             +----------------+--> actor
+            +--> selector -----------------+
 
-The critic that labels (value) and the critic that selects (selector) are trained apart, so that the selection does not
-repeat the errors of the labels.
+A critic labels best when it has been trained for a while (value), and selects best when it has gone on (selector). By
+`value.selector: apart` the second is another critic, from random numbers of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
@@ -27,19 +26,30 @@ from divo_train.trained import TrainedNetworks
 from divo_train.value_learning import ValueLearner, aggregate, load_critic
 
 
-def critic_stage(name: str, updates: Callable[[FitConfig], int]) -> Stage:
-    """Return a stage that trains a critic by implicit Q-learning."""
-    return Stage(
-        name,
-        "value_loss",
-        updates,
-        lambda data, config, _: ValueLearner(data, config, name),
-        learning_rate=lambda config: config.value.learning_rate,
-    )
+def _labeller(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
+    return ValueLearner(data, config, "value")
 
 
-VALUE = critic_stage("value", lambda config: config.value.updates)
-SELECTOR = critic_stage("selector", lambda config: config.value.selector_updates or config.value.updates)
+def _selector(data: TrainingSet, config: FitConfig, upstream: Upstream) -> Learner:
+    learner = ValueLearner(data, config, "selector")
+    if config.value.selector == "continued":
+        learner.networks.load_state_dict(dict(upstream["value"]))
+    return learner
+
+
+def _selector_updates(config: FitConfig) -> int:
+    """Return how many updates are left to the critic that selects, when the one that labels is finished."""
+    value = config.value
+    total = value.selector_updates or 2 * value.updates
+    return max(0, total - value.updates) if value.selector == "continued" else total
+
+
+def _rate(config: FitConfig) -> float:
+    return config.value.learning_rate
+
+
+VALUE = Stage("value", "value_loss", lambda config: config.value.updates, _labeller, learning_rate=_rate)
+SELECTOR = Stage("selector", "value_loss", _selector_updates, _selector, (VALUE,), _rate)
 
 
 def diffusion_stage(name: str, weighting: Weighting) -> Stage:
