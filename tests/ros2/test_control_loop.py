@@ -234,6 +234,17 @@ def test_says_how_late_a_cycle_began_and_how_much_time_it_left(make_loop):
         assert cycle.lateness_ns + cycle.total_ns + cycle.slack_ns <= 1_000_000
 
 
+@pytest.mark.parametrize(("rehearsal_ns", "before"), [(300_000, 1), (0, 0)])
+def test_the_first_cycle_is_rehearsed_before_the_clock_starts(make_loop, rehearsal_ns, before):
+    loop, _, cycles = make_loop(RobotInMemory(), rehearsal_ns=rehearsal_ns)
+    rehearsed, rehearsed_before = loop._crew.rehearsed, []
+    loop._crew.begin = lambda deadline_ns: rehearsed_before.append(len(rehearsed))
+    loop.start()
+    wait_until(lambda: cycles)
+    assert loop.stop(PATIENCE_S)
+    assert rehearsed_before[0] == before
+
+
 def test_a_cycle_is_rehearsed_with_what_has_come_while_the_policy_is_followed(make_loop):
     robot = RobotInMemory()
     loop, controller, cycles = make_loop(robot, rehearsal_ns=300_000)

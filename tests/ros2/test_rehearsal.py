@@ -56,6 +56,20 @@ def test_one_that_takes_longer_than_its_lead_is_not_repeated_for_a_while():
     assert rehearsed_at == [9 * MS, (PAUSE + 2) * 10 * MS - MS]
 
 
+def test_where_rehearsing_takes_longer_it_begins_earlier_if_the_period_allows():
+    clock, rehearsed_at = SteppingClock(), []
+
+    def slow() -> None:
+        rehearsed_at.append(clock.now)
+        clock.now += 2 * MS
+
+    rehearsing = RehearsingClock(clock, 1 * MS, slow, longest_ns=4 * MS)
+    for cycle in (1, 2, 3):
+        rehearsing.sleep_until_ns(cycle * 10 * MS)
+    assert rehearsed_at == [9 * MS, 17 * MS, 27 * MS]
+    assert clock.now == 30 * MS
+
+
 def test_after_a_cycle_as_long_as_a_period_there_is_none_until_a_shorter_one():
     clock, rehearsed_at = SteppingClock(), []
     rehearsing = RehearsingClock(clock, 1 * MS, lambda: rehearsed_at.append(clock.now))

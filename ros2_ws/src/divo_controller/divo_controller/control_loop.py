@@ -17,7 +17,7 @@ from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol, TypeVar
 
 from divo_controller.cycle import Cycle, describe_cycle
-from divo_controller.rehearsal import RehearsingClock
+from divo_controller.rehearsal import SHORTEST_PERIOD, RehearsingClock
 from divo_runtime.controller import Controller, Mode
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement
@@ -74,7 +74,7 @@ class ControlLoop:
         clock: Paces the cycles.
         crew: What else happens around a cycle.
         ended: Called once when the loop is over, by the thread that ended it.
-        rehearsal_ns: How long before each deadline the cycle is rehearsed; 0: never.
+        rehearsal_ns: How long before each deadline the cycle is rehearsed, at first; 0: never.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class ControlLoop:
         self._controller = controller
         self._robot = robot
         self._period_ns = period_ns
-        self._clock = RehearsingClock(clock, rehearsal_ns, self._rehearse)
-        self._mode = Mode.INACTIVE
+        self._clock = RehearsingClock(clock, rehearsal_ns, self._rehearse, period_ns // SHORTEST_PERIOD)
+        self._rehearses, self._mode = rehearsal_ns > 0, Mode.INACTIVE
         self._stats = LoopStats()
         self._crew, self._ended = crew, ended
         self._requests: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -174,6 +174,9 @@ class ControlLoop:
     def _run(self) -> None:
         try:
             self._crew.prepare()
+            if self._rehearses:  # the first cycle finds the coldest caches
+                self._mode = self._controller.mode
+                self._rehearse()
             run_loop(self._period_ns, self._clock, self._tick, self._stop.is_set, self._stats)
         except Exception as error:  # whatever it is, the robot must be stopped; the node reports it
             self._failure = self._failure or error

@@ -17,7 +17,10 @@ SHORTEST_PERIOD = 3
 After a cycle that took as long there is none: a policy that has become slow must not double the robot's silence."""
 
 PAUSE = 1000
-"""Deadlines without a rehearsal after one that took longer than its lead: the cycle may be too long for it."""
+"""Deadlines without a rehearsal after one for which there is no lead that is long enough."""
+
+MARGIN = 1.5
+"""How many times as long as a rehearsal took the lead becomes when it was too short: a slow machine needs more."""
 
 
 class RehearsingClock:
@@ -25,15 +28,19 @@ class RehearsingClock:
 
     Args:
         clock: Paces the cycles.
-        lead_ns: How long before a deadline is rehearsed [ns]; 0: never.
+        lead_ns: How long before a deadline is rehearsed at first [ns]; 0: never.
         rehearse: What is then called, in the sleeping thread.
+        longest_ns: What the lead may become when a rehearsal takes longer than it [ns].
 
     Attributes:
         deadline_ns: What was last slept for, so that a cycle can tell how late it began.
     """
 
-    def __init__(self, clock: Clock, lead_ns: int = 0, rehearse: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, clock: Clock, lead_ns: int = 0, rehearse: Callable[[], object] = lambda: None, longest_ns: int = 0
+    ) -> None:
         self._clock, self._lead_ns, self._rehearse = clock, lead_ns, rehearse
+        self._longest_ns, self._long_cycle_ns = longest_ns, SHORTEST_PERIOD * lead_ns
         self.now_ns = clock.now_ns
         self.deadline_ns = 0
         self._woke_ns = clock.now_ns()
@@ -45,12 +52,22 @@ class RehearsingClock:
         now_ns = self._clock.now_ns()
         if self._paused:
             self._paused -= 1
-        elif now_ns < deadline_ns - self._lead_ns and now_ns - self._woke_ns < SHORTEST_PERIOD * self._lead_ns:
+        elif now_ns < deadline_ns - self._lead_ns and now_ns - self._woke_ns < self._long_cycle_ns:
             self._clock.sleep_until_ns(deadline_ns - self._lead_ns)
+            begun_ns = self._clock.now_ns()
             self._rehearse()
-            self._paused = PAUSE if self._clock.now_ns() > deadline_ns else 0
+            ended_ns = self._clock.now_ns()
+            if ended_ns > deadline_ns:
+                self._was_too_long(ended_ns - begun_ns)
         self._clock.sleep_until_ns(deadline_ns)
         self._woke_ns = self._clock.now_ns()
+
+    def _was_too_long(self, took_ns: int) -> None:
+        """Begin earlier from now on, or if that cannot be, leave it for a while."""
+        if took_ns < self._longest_ns:
+            self._lead_ns = min(round(MARGIN * took_ns), self._longest_ns)
+        else:
+            self._paused = PAUSE
 
 
 def rehearsal_lead_ns(rehearse_us: int, period_ns: int, simulated: bool) -> int:
