@@ -140,7 +140,8 @@ class SoakCommand:
         faults = [(round(at, 3), name, wrong) for at, name, wrong in log.faults]
         told = {**about, **asdict(log), "handled": log.handled, "memory": memory, "faults": faults}
         temporary = path.with_suffix(".writing")
-        temporary.write_text(json.dumps(told) + "\n", encoding="utf-8")
+        text = json.dumps(told).replace(f"{figures.ROOT}/", "")  # a hang's reason names a file of this machine
+        temporary.write_text(f"{text}\n", encoding="utf-8")
         os.replace(temporary, path)
 
     def _publish(self, log: SoakLog, machine: dict[str, str]) -> None:

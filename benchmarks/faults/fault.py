@@ -83,8 +83,6 @@ class Fault:
     """How long it is injected at least; a LATCH or TRIP stands until the fault is latched and a reset refused."""
     gap_ms: float = GAP
     """Longest silence on the command topic."""
-    gap_times: float = 0.0
-    """So many times the second longest silence may come on top, where a machine's speed decides how long one is."""
     least_gap_ms: float = 0.0
     """Silence that there must be, or the policy was not as slow as is meant."""
     at_least_hz: float = 0.0

@@ -46,8 +46,6 @@ class Evidence:
     """Joint states sent per second while the fault stood."""
     back_ms: float | None = None
     """From the end of what was wrong (or its reset) until the policy ran again; None if it did not."""
-    second_gap_ms: float = 0.0
-    """The second longest time between two commands."""
 
     @property
     def reaction_ms(self) -> float | None:
@@ -67,9 +65,8 @@ def find_faults(row: Fault, evidence: Evidence) -> list[str]:
     wrong += _late("the first reaction", evidence.reaction_ms, _reaction_limit(row))
     wrong += _late("the latch", evidence.latched_ms, row.latched_within_ms)
     wrong += _late("rest", evidence.rest_ms, row.rest_within_ms)
-    allowed_ms = row.gap_ms + row.gap_times * evidence.second_gap_ms
-    if evidence.longest_gap_ms > allowed_ms:
-        wrong.append(f"silent for {evidence.longest_gap_ms:.0f} ms, allowed {allowed_ms:.0f} ms")
+    if evidence.longest_gap_ms > row.gap_ms:
+        wrong.append(f"silent for {evidence.longest_gap_ms:.0f} ms, allowed {row.gap_ms:.0f} ms")
     if evidence.longest_gap_ms < row.least_gap_ms:
         wrong.append(f"silent for {evidence.longest_gap_ms:.0f} ms only: not the fault that is meant")
     if row.reason and not any(row.reason in seen.reasons for seen in evidence.seen):

@@ -80,8 +80,7 @@ def _policy() -> list[Fault]:
             spoilers.set_range(1, TRAP + 65.0),
             counter="missed_deadlines",
             lasts_ms=400.0,
-            gap_ms=20.0,
-            gap_times=2.0,  # when it begins, it may hit a rehearsal and then the cycle
+            gap_ms=180.0,  # when it begins, it may hit a rehearsal and then the cycle
             least_gap_ms=50.0,
             only="node",
         ),

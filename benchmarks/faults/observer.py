@@ -76,7 +76,7 @@ class Observer:
     def _begin(self) -> None:
         self._seen: list[tuple[int, str, str]] = []
         self._unsafe: deque[str] = deque(maxlen=KEPT)
-        self._unsafe_since, self._gap_ns, self._second_gap_ns = 0, 0, 0
+        self._unsafe_since, self._gap_ns = 0, 0
         self._rest_ns, self._truth_rest_ns = 0, 0
 
     def _look(self) -> dict[str, object]:
@@ -85,7 +85,6 @@ class Observer:
             "rest_ns": self._rest_ns,
             "truth_rest_ns": self._truth_rest_ns,
             "gap_ns": self._gap_ns,
-            "second_gap_ns": self._second_gap_ns,
             "unsafe": list(self._unsafe),
             "unsafe_since": self._unsafe_since,
             "unsafe_count": self._unsafe_count,
@@ -120,7 +119,7 @@ class Observer:
         else:
             hidden = unseen = sequence - self._sequence - 1
             silence_ns = sent_ns - self._sent_ns
-            *_, self._second_gap_ns, self._gap_ns = sorted((self._second_gap_ns, self._gap_ns, silence_ns))
+            self._gap_ns = max(self._gap_ns, silence_ns)
         self._sequence, self._sent_ns = sequence, sent_ns
         self._commands += 1
         self._unseen += unseen

@@ -54,8 +54,7 @@ def fill_page(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
 def _line(row: Fault, result: Mapping[str, Any] | None) -> str:
     must = row.reaction.value + (f'; says "{row.reason or row.says}"' if row.reason or row.says else "")
     if row.reaction in NO_TIME:
-        more = f"{row.gap_times:g} x the next longest + " if row.gap_times else ""
-        limits = f"silence {more}{row.gap_ms:g}"
+        limits = f"silence {row.gap_ms:g}"
     elif row.reaction is Reaction.DIE:
         limits = f"-, -, {row.rest_within_ms:g}"
     else:

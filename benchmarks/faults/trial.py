@@ -75,7 +75,6 @@ def _run_once(rig: Rig, fault: Fault, seed: int) -> Evidence:
         ),
         rest_ms=(rest_ns - injected_ns) / 1e6 if rest_ns else None,
         longest_gap_ms=at_end["gap_ns"] / 1e6,
-        second_gap_ms=at_end["second_gap_ns"] / 1e6,
         unsafe=tuple(look["unsafe"] + dead),
         grown=max(_count(standing, fault), _count(look, fault)) - before,
         said=f"{said} {standing['message']} {standing['values'].get('warnings', '')}",
