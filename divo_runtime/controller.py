@@ -55,7 +55,7 @@ class Controller:
         self._action_size = contract.action_size
         self._ramp = Ramp(contract.safety.blend_s)
         self._fault_after_ns = contract.safety.fault_after_ms * 1e6
-        self._mode, self._fault = Mode.INACTIVE, ""
+        self._mode, self._fault, self._doubt = Mode.INACTIVE, "", ""
         self._sent = self._gate.start(np.zeros(self._action_size))
         self._anchor = self._sent.command
         self._unusable_since_ns: float = np.inf
@@ -140,6 +140,7 @@ class Controller:
         observation = self._observe(now_ns, measurements)
         observed = self._timer()
         answer, trips = self._decide(observation)
+        self._doubt = ""
         decided = self._timer()
         clips: tuple[str, ...] = ()
         if answer.action is None or answer.reasons:
@@ -171,6 +172,10 @@ class Controller:
         self._mode = Mode.INACTIVE
         self._unusable_since_ns = np.inf
 
+    def hold(self, reason: str) -> None:
+        """Brake in the next step, whatever the policy would choose."""
+        self._doubt = reason
+
     def latch(self, reason: str) -> None:
         """Latch a fault: brake to rest and stay there. May come from any thread; the first reason is kept."""
         if not self._fault:
@@ -198,12 +203,7 @@ class Controller:
     def reset_fault(self, now_ns: int, measurements: Measurements) -> tuple[str, ...]:
         """Clear the latched fault if its cause is gone; then blend in from zero authority, or stay INACTIVE if it was.
 
-        Args:
-            now_ns: Time, of the same clock as the measurements [ns].
-            measurements: Topic -> newest measurement.
-
-        Returns:
-            Reasons for refusal; empty if the fault is cleared.
+        Takes what `activate` takes, and returns reasons for refusal; none if the fault is cleared.
         """
         if not self._fault:
             return ("no fault is latched",)
@@ -241,8 +241,8 @@ class Controller:
 
     def _decide(self, observation: Observation) -> tuple[Answer, tuple[Trip, ...]]:
         """Find an action, or the reasons to hold; what must not wait is latched here."""
-        if not self._fault and observation.problems:
-            return Answer(reasons=tuple(map(str, observation.problems))), ()
+        if not self._fault and (observation.problems or self._doubt):
+            return Answer(reasons=tuple(map(str, observation.problems)) or (self._doubt,)), ()
         if not self._fault and (beyond := self._hard_limits.beyond(observation.vector)):
             self.latch("; ".join(beyond))
         if self._fault:

@@ -116,6 +116,11 @@ class RecordedController:
         self._note(Call("emergency_stop", during=self._stepping))  # before the step that it may have come into
         self._controller.emergency_stop()
 
+    def hold(self, reason: str) -> None:
+        """As the controller's."""
+        self._controller.hold(reason)
+        self._note(Call("hold", text=reason))
+
     def latch(self, reason: str) -> None:
         """As the controller's."""
         self._note(Call("latch", during=self._stepping, text=reason))

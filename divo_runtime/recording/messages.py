@@ -62,8 +62,8 @@ int64 now_ns             # time that the controller was given [ns]; 0: none
 int64 seed               # seed given at activation; -1: none
 int64 during             # 1: came from another thread in the middle of the next cycle
 {_INPUTS}\
-string kind              # activate, deactivate, reset_fault, emergency_stop, latch, adopt, lost
-string text              # name of the policy in use; latch: the reason; adopt: the bundle, as JSON; lost: how much
+string kind              # activate, deactivate, reset_fault, emergency_stop, latch, hold, adopt, lost
+string text              # name of the policy in use; latch, hold: the reason; adopt: the bundle (JSON); lost: how much
 string[] result          # why the controller refused; empty: done
 """
 

@@ -186,6 +186,8 @@ class Replay:
             controller.emergency_stop()
         elif event.kind == "latch":
             controller.latch(event.text)
+        elif event.kind == "hold":
+            controller.hold(event.text)
         elif event.kind == "adopt":
             controller.adopt(self._policies, self._taking_over)
         else:

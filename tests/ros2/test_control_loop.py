@@ -260,3 +260,21 @@ def test_a_cycle_is_rehearsed_with_what_has_come_while_the_policy_is_followed(ma
     assert len(rehearsed) <= begun + 1
     for now_ns, measurements in rehearsed:
         assert 0 <= now_ns - measurements["joint_states"].stamp_ns < 1_000_000_000
+
+
+def test_after_a_rehearsal_that_took_long_the_cycle_brakes_instead_of_asking_the_policy(make_loop):
+    robot, slow = RobotInMemory(), threading.Event()
+    loop, _, cycles = make_loop(robot, rehearsal_ns=300_000)
+    loop._crew.rehearse = lambda now_ns, measurements: slow.is_set() and (slow.clear(), time.sleep(0.1))
+    loop.start()
+    wait_until(lambda: robot.commands and robot.commands[-1] == pytest.approx(FULL_SPEED))
+    slow.set()
+    wait_until(lambda: any("rehearsal" in " ".join(cycle.output.reasons) for cycle in cycles))
+    wait_until(lambda: robot.commands[-1] == pytest.approx(FULL_SPEED))
+    assert loop.stop(PATIENCE_S)
+
+    late = [cycle for cycle in cycles if cycle.output.reasons]
+    assert [cycle.output.mode for cycle in late] == [Mode.HOLDING]
+    assert late[0].output.noise is None  # nobody asked the policy
+    assert late[0].lateness_ns > 90_000_000
+    assert loop.failure is None

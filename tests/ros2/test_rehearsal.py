@@ -56,6 +56,21 @@ def test_one_that_takes_longer_than_its_lead_is_not_repeated_for_a_while():
     assert rehearsed_at == [9 * MS, (PAUSE + 2) * 10 * MS - MS]
 
 
+def test_it_says_by_how_much_a_rehearsal_made_the_deadline_missed():
+    clock, lasts_ns = SteppingClock(), []
+
+    def slow() -> None:
+        clock.now += lasts_ns.pop()
+
+    rehearsing = RehearsingClock(clock, 1 * MS, slow, longest_ns=4 * MS)
+    overran_ns = []
+    for cycle, lasts in enumerate((0, 3 * MS, 0), start=1):
+        lasts_ns.append(lasts)
+        rehearsing.sleep_until_ns(cycle * 10 * MS)
+        overran_ns.append(rehearsing.overran_ns)
+    assert overran_ns == [0, 2 * MS, 0]
+
+
 def test_where_rehearsing_takes_longer_it_begins_earlier_if_the_period_allows():
     clock, rehearsed_at = SteppingClock(), []
 

@@ -231,6 +231,15 @@ def test_a_fault_from_outside_brakes_and_keeps_its_first_reason(running, measure
     assert controller.counters["trips"] == 1
 
 
+def test_a_doubt_from_outside_brakes_for_one_step_without_asking_the_policy(running, measure):
+    controller = running()
+    controller.hold("the cycle is late")
+    output = step_at(controller, measure, 500)
+    assert (output.mode, output.reasons, output.noise) == (Mode.HOLDING, ("the cycle is late",), None)
+    assert controller.counters["holds"] == 1
+    assert step_at(controller, measure, 600).mode is Mode.BLENDING
+
+
 def test_a_fault_that_is_latched_before_activation_refuses_it(arm, measure):
     controller = Controller(arm, Steady(), 0, lambda: 0)
     controller.latch("the reload failed")

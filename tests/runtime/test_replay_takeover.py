@@ -70,6 +70,9 @@ def test_holds_faults_stops_resets_and_a_second_activation_come_out_the_same(run
     run.cycle()
     assert run.controller.reset_fault(run.now_ns, run.measurements) == ()
     drive(run, 2)
+    run.controller.hold("a doubt from outside")
+    assert run.cycle().reasons == ("a doubt from outside",)
+    drive(run, 2)
     run.controller.latch("a fault from outside")
     assert run.cycle().reasons == ("a fault from outside",)
     run.controller.deactivate()
@@ -81,9 +84,9 @@ def test_holds_faults_stops_resets_and_a_second_activation_come_out_the_same(run
 
     text = replay_file(run.path, None, False)
 
-    # 6 + 1 + 4 + 1 + 6 + 5 + 1 + 2 + 1 + 1 + 3 cycles; two activations and a refused one, one stop, one latch,
-    # one deactivation, four resets
-    assert text.startswith("31 cycles and 10 other calls computed again")
+    # 6 + 1 + 4 + 1 + 6 + 5 + 1 + 2 + 1 + 2 + 1 + 1 + 3 cycles; two activations and a refused one, one stop, one hold,
+    # one latch, one deactivation, four resets
+    assert text.startswith("34 cycles and 11 other calls computed again")
 
 
 class Stopper:

@@ -28,6 +28,9 @@ T = TypeVar("T")
 ANSWER_TIMEOUT_S = 1.0
 """How long a request waits for a cycle boundary; many periods of any controller."""
 
+OVERRUN_NS = 25_000_000
+"""By how much a rehearsal may make a cycle late that still asks the policy, which might take as long once more."""
+
 LOCK_TIMEOUT_S = 0.05
 """How long a rescue waits for a command that is just being sent; sending takes far less unless it hangs."""
 
@@ -195,6 +198,8 @@ class ControlLoop:
         start_ns = perf_counter_ns()
         measurements = self._robot.measurements()
         now_ns = self._robot.now_ns()
+        if self._clock.overran_ns > OVERRUN_NS:
+            self._controller.hold(f"its rehearsal made the cycle {self._clock.overran_ns / 1e6:.0f} ms late")
         taken_ns = perf_counter_ns()
         output = self._controller.step(now_ns, measurements)
         self._mode = output.mode

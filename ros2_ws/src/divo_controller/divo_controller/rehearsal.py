@@ -34,6 +34,7 @@ class RehearsingClock:
 
     Attributes:
         deadline_ns: What was last slept for, so that a cycle can tell how late it began.
+        overran_ns: By how much a rehearsal made that deadline missed; 0 if it did not, or there was none.
     """
 
     def __init__(
@@ -42,13 +43,13 @@ class RehearsingClock:
         self._clock, self._lead_ns, self._rehearse = clock, lead_ns, rehearse
         self._longest_ns, self._long_cycle_ns = longest_ns, SHORTEST_PERIOD * lead_ns
         self.now_ns = clock.now_ns
-        self.deadline_ns = 0
+        self.deadline_ns = self.overran_ns = 0
         self._woke_ns = clock.now_ns()
         self._paused = 0
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
         """Sleep until `deadline_ns`; rehearse before it if there is still the time and the last cycle was not long."""
-        self.deadline_ns = deadline_ns
+        self.deadline_ns, self.overran_ns = deadline_ns, 0
         now_ns = self._clock.now_ns()
         if self._paused:
             self._paused -= 1
@@ -57,7 +58,8 @@ class RehearsingClock:
             begun_ns = self._clock.now_ns()
             self._rehearse()
             ended_ns = self._clock.now_ns()
-            if ended_ns > deadline_ns:
+            self.overran_ns = max(ended_ns - deadline_ns, 0)
+            if self.overran_ns:
                 self._was_too_long(ended_ns - begun_ns)
         self._clock.sleep_until_ns(deadline_ns)
         self._woke_ns = self._clock.now_ns()
