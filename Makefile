@@ -16,7 +16,7 @@ READY = .venv/.ready
 TOOLS_READY = .venv/.tools-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test check format collect collect-maze collect-mixed train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl benchmark results referee gpu clean
+.PHONY: help demo figures test check format collect collect-maze collect-mixed train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl benchmark one-critic results referee gpu clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
@@ -108,6 +108,10 @@ referee: $(TOOLS_READY)  ## train d3rlpy's TD3+BC, IQL and ReBRAC on the same da
 benchmark: collect-mixed $(TOOLS_READY)  ## the published comparison: record data, train, play, fill docs/results.md (most of a day; goes on after a kill)
 	$(BIN)/divo-train benchmark benchmarks/mixed.yaml $(BENCHMARK)
 	$(BIN)/python -m benchmarks.label_curves benchmarks/mixed.yaml
+	$(MAKE) --no-print-directory results
+
+one-critic:  ## the same for DIVO, IDQL and IQL with one critic instead of two (two hours; after collect-mixed; goes on after a kill)
+	$(BIN)/divo-train benchmark benchmarks/one_critic.yaml $(BENCHMARK)
 	$(MAKE) --no-print-directory results
 
 results: $(READY)  ## fill docs/results.md from the committed episodes (RESULTS="--record" publishes the figures)

@@ -17,8 +17,8 @@ from rich.console import Console
 from benchmarks.figures import ROOT, record_all
 from benchmarks.label_curves import read_labels
 from benchmarks.label_picture import draw_labels
-from benchmarks.results_page import CURVES, LABELS, SCORES, fill_page, page_blocks
-from benchmarks.results_summary import figures_of, summarize_results
+from benchmarks.results_page import CURVES, LABELS, SCORES, fill_page, further_blocks, page_blocks
+from benchmarks.results_summary import figures_of, overall_figures, summarize_results
 from divo_train.benchmark.pictures import draw_curves, draw_scores
 from divo_train.benchmark.plan import read_plan
 
@@ -33,6 +33,8 @@ class ResultsCommand:
     """What to do."""
     plan: Path = ROOT / "benchmarks" / "mixed.yaml"
     """File that says what was compared."""
+    further: Path = ROOT / "benchmarks" / "one_critic.yaml"
+    """The same of a second comparison, for which the page has a section of its own."""
     results: Path = ROOT / "benchmarks" / "results"
     """Folder of the results; the CSV are in a folder with the plan's name."""
     page: Path = ROOT / "docs" / "results.md"
@@ -42,15 +44,17 @@ class ResultsCommand:
 
     def run(self) -> int:
         """Fill or check, and return the exit status."""
-        plan = read_plan(self.plan)
+        plan, further = read_plan(self.plan), read_plan(self.further)
         folder = self.results / plan.name
         summary, labels = summarize_results(plan, folder), read_labels(folder / "labels.csv")
+        again = summarize_results(further, self.results / further.name)
         before = self.page.read_text(encoding="utf-8")
-        after = fill_page(before, page_blocks(plan, summary, labels), str(self.page))
+        blocks = page_blocks(plan, summary, labels) | further_blocks(further, again, summary)
+        after = fill_page(before, blocks, str(self.page))
         if self.act == "check":
             if before != after:
                 fix = "Run `python -m benchmarks.results fill`."
-                Console(stderr=True).print(f"{self.page} is not what {folder} gives. {fix}", soft_wrap=True)
+                Console(stderr=True).print(f"{self.page} is not what {self.results} gives. {fix}", soft_wrap=True)
             return int(before != after)
         self.page.write_text(after, encoding="utf-8")
         if any(played.cells for played in summary.trials.values()):
@@ -60,7 +64,7 @@ class ResultsCommand:
         if labels:
             draw_labels(labels, self.page.with_name(LABELS))
         if self.record:
-            record_all(figures_of(plan, summary, labels), SCRIPT)
+            record_all(figures_of(plan, summary, labels) | overall_figures(further, again), SCRIPT)
         return 0
 
 

@@ -10,7 +10,7 @@ from benchmarks.label_curves import LabelRow
 from benchmarks.results_summary import Summary, last_labels, mode_rows, way_rows
 from divo_runtime.errors import DivoError
 from divo_train.benchmark.plan import Plan
-from divo_train.benchmark.scores import titles
+from divo_train.benchmark.scores import difference, titles
 from divo_train.benchmark.tables import overall_table, show, trial_table
 
 BLOCK = re.compile(r"<!-- results (?P<name>\S+) -->.*?<!-- /results -->", re.DOTALL)
@@ -37,7 +37,6 @@ def fill_page(text: str, blocks: Mapping[str, str], where: str) -> str:
 
 def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[str, str]:
     """Return name of the block -> Markdown."""
-    trials = [f"### {name}\n\n{trial_table(plan, played)}" for name, played in summary.trials.items()]
     curves = plan.curves and any(cell.point for played in summary.trials.values() for cell in played.cells)
     any_scores = any(played.cells for played in summary.trials.values())
     return {
@@ -45,11 +44,21 @@ def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[st
         "differences": differences_table(summary),
         "overall": overall_table(plan, summary.scores),
         "picture": f"![Scores with their intervals; dots are seeds]({SCORES})\n" if any_scores else NOT_YET,
-        "trials": "\n".join(trials),
+        "trials": _trials(plan, summary),
         "modes": modes_table(summary),
         "ways": ways_table(summary),
         "curves": f"![Scores while training]({CURVES})\n" if curves else NOT_YET,
         "labels": labels_table(labels) + (f"\n![Precision and recall while training]({LABELS})\n" if labels else ""),
+    }
+
+
+def further_blocks(plan: Plan, summary: Summary, first: Summary) -> dict[str, str]:
+    """Return the blocks of a further plan of the same datasets and seeds, which begin with its name."""
+    return {
+        f"{plan.name}.changes": changes_table(summary, first),
+        f"{plan.name}.differences": differences_table(summary),
+        f"{plan.name}.overall": overall_table(plan, summary.scores),
+        f"{plan.name}.trials": _trials(plan, summary),
     }
 
 
@@ -69,6 +78,18 @@ def differences_table(summary: Summary) -> str:
         numbers = " | ".join(show(each) for each in (estimate, *summary.by_trial[name]))
         lines.append(f"| {' | '.join(about[name])} | {numbers} |")
     return "\n".join(lines) + "\n" if found else NOT_YET
+
+
+def changes_table(summary: Summary, first: Summary) -> str:
+    """Return what each policy of a further plan gains on the same policy in the first one, paired by seed."""
+    names, counted = titles(), [name for name, played in summary.trials.items() if played.trial.counted]
+    lines = [f"| {' | '.join(['method', 'over all', *counted])} |", "|---" * (2 + len(counted)) + "|"]
+    both = [policy for policy in summary.scores if policy in first.scores]
+    for policy in both:
+        now, before = summary.scores[policy], first.scores[policy]
+        parts = [difference(now[:, [column]], before[:, [column]]) for column in range(len(counted))]
+        lines.append(f"| {names[policy]} | {' | '.join(show(each) for each in (difference(now, before), *parts))} |")
+    return "\n".join(lines) + "\n" if both else NOT_YET
 
 
 def modes_table(summary: Summary) -> str:
@@ -115,6 +136,11 @@ def labels_table(rows: list[LabelRow]) -> str:
         for trial, row in found.items()
     ]
     return "\n".join(lines) + "\n" if found else NOT_YET
+
+
+def _trials(plan: Plan, summary: Summary) -> str:
+    parts = [f"### {name}\n\n{trial_table(plan, played)}" for name, played in summary.trials.items()]
+    return "\n".join(parts)
 
 
 def _protocol(plan: Plan) -> str:

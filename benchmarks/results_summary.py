@@ -103,15 +103,22 @@ def figures_of(plan: Plan, summary: Summary, labels: Sequence[LabelRow]) -> Figu
                 for environment, (reached, _) in row.shares.items():
                     place = f"{environment}." if len(row.shares) > 1 else ""
                     figures[f"{name}.{place}reached"] = (round(reached, 4), "1")
-    for policy, scores in summary.scores.items():
-        figures |= _interval(f"benchmark.mixed.{FIGURE_NAMES.get(policy, policy)}.iqm", iqm(scores))
-    if summary.best:
-        figures |= _interval("benchmark.mixed.best_baseline.iqm", iqm(summary.scores[summary.best]))
-    for name, estimate in summary.differences.items():
-        figures |= _interval(f"benchmark.mixed.{name}", estimate)
+    figures |= overall_figures(plan, summary)
     for trial, row in last_labels(labels).items():
         figures[f"filter.{trial}.precision"] = (round(row.precision, 4), "1")
         figures[f"filter.{trial}.recall"] = (round(row.recall, 4), "1")
+    return figures
+
+
+def overall_figures(plan: Plan, summary: Summary) -> Figures:
+    """Return the figures over all of a plan's datasets, under its name."""
+    figures: Figures = {}
+    for policy, scores in summary.scores.items():
+        figures |= _interval(f"benchmark.{plan.name}.{FIGURE_NAMES.get(policy, policy)}.iqm", iqm(scores))
+    if summary.best:
+        figures |= _interval(f"benchmark.{plan.name}.best_baseline.iqm", iqm(summary.scores[summary.best]))
+    for name, estimate in summary.differences.items():
+        figures |= _interval(f"benchmark.{plan.name}.{name}", estimate)
     return figures
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import msgspec
 import pytest
 import yaml
 
+from benchmarks.figures import ROOT
 from benchmarks.label_curves import LabelRow, read_labels, write_labels
 from benchmarks.results import ResultsCommand
 from benchmarks.results_page import PageError, fill_page, page_blocks
-from benchmarks.results_summary import figures_of, last_labels, mode_rows, summarize_results, way_rows
+from benchmarks.results_summary import figures_of, last_labels, mode_rows, overall_figures, summarize_results, way_rows
 from divo_train.benchmark.cells import cells_of
 from divo_train.benchmark.episodes import write_results
 from divo_train.benchmark.plan import read_plan
@@ -33,7 +35,10 @@ PLAN = {
 }  # fmt: skip
 PAGE = "".join(
     f"# {name}\n<!-- results {name} -->\nold\n<!-- /results -->\n"
-    for name in ("protocol", "differences", "overall", "picture", "trials", "modes", "ways", "curves", "labels")
+    for name in (
+        *("protocol", "differences", "overall", "picture", "trials", "modes", "ways", "curves", "labels"),
+        *("again.differences", "again.overall", "again.changes", "again.trials"),
+    )
 )
 LABELS = [
     LabelRow("arm.mixed-5", 0, 10, 0.05, 0.6, 0.4, 0.1, 0.2), LabelRow("arm.mixed-5", 0, 20, 0.05, 0.8, 0.4, 0.3, 0.9),
@@ -52,7 +57,7 @@ def episode(number, score, route=1):
     return Episode(number, score > 50, score > 50, route, float(score), 30)
 
 
-def played(cell):
+def played(cell, more=0):
     """Return what a cell gains: in a closed route BC, which goes outside, is stopped or arrives; DIVO does both."""
     if cell.environment in ("no-inner", "no-outer"):
         arrives = (
@@ -60,13 +65,22 @@ def played(cell):
         )
         return [episode(n, 100 if n < arrives[cell.environment] else 0) for n in range(4)]
     routes = (1, -1) if cell.policy == "sampler" else (1, 1)
-    return [episode(n, SCORES[cell.policy], routes[n]) for n in range(1 if cell.point else 2)]
+    return [episode(n, SCORES[cell.policy] + more, routes[n]) for n in range(1 if cell.point else 2)]
 
 
-def publish(plan, folder, leave_out=lambda cell: False):
+@pytest.fixture
+def again(tmp_path):
+    path = tmp_path / "again.yaml"
+    trials = [{**trial, "probes": {}, "policies": []} for trial in PLAN["trials"][:2]]
+    few = {"name": "again", "policies": ["sampler", "idql"], "curves": None, "trials": trials}
+    path.write_text(yaml.safe_dump({**PLAN, **few}))
+    return read_plan(path)
+
+
+def publish(plan, folder, leave_out=lambda cell: False, more=0):
     for trial in plan.trials:
         cells = [cell for cell in cells_of(plan, trial) if not leave_out(cell)]
-        write_results(folder / "mixed" / f"{trial.name}.csv", {cell: played(cell) for cell in cells})
+        write_results(folder / plan.name / f"{trial.name}.csv", {cell: played(cell, more) for cell in cells})
 
 
 def test_the_figures_have_the_names_that_are_owed_and_the_numbers_of_the_episodes(plan, tmp_path):
@@ -134,13 +148,14 @@ def test_the_labels_in_use_are_those_of_the_last_snapshot_averaged_over_seeds():
     assert (row.updates, row.auc, row.precision, row.recall) == (20, *map(pytest.approx, (0.85, 0.4, 0.8)))
 
 
-def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, tmp_path, capsys):
+def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, again, tmp_path, capsys):
     publish(plan, tmp_path / "results")
+    publish(again, tmp_path / "results", more=5)
     write_labels(tmp_path / "results" / "mixed" / "labels.csv", LABELS)
     assert read_labels(tmp_path / "results" / "mixed" / "labels.csv") == LABELS
     page = tmp_path / "results.md"
     page.write_text(PAGE)
-    command = ResultsCommand("fill", tmp_path / "plan.yaml", tmp_path / "results", page)
+    command = ResultsCommand("fill", tmp_path / "plan.yaml", tmp_path / "again.yaml", tmp_path / "results", page)
     check = dataclasses.replace(command, act="check")
     assert check.run() == 1
     assert "not what" in capsys.readouterr().err
@@ -148,6 +163,9 @@ def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, tmp_path, 
     assert check.run() == 0
     text = page.read_text()
     assert "| IDQL, the best baseline | all of it | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] |" in text
+    further = text[text.index("# again.differences") :]
+    assert "| IDQL, the best baseline | all of it | 19.0 [19.0, 19.0] |" in further
+    assert "| DIVO | 5.0 [5.0, 5.0] | 5.0 [5.0, 5.0] | 5.0 [5.0, 5.0] |" in further
     assert "| DIVO | 50% | 50% | 75% | 75% | 75% |" in text
     assert "| arm.mixed-5 | 5.0% | 45.0% | 40.0% | 80.0% | 0.850 |" in text
     assert "old" not in text
@@ -157,6 +175,22 @@ def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, tmp_path, 
     before = {name: (tmp_path / name).read_bytes() for name in ("results.png", "results-curves.png")}
     command.run()
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_second_comparison_has_figures_over_all_under_its_own_name(again, tmp_path):
+    publish(again, tmp_path)
+    figures = overall_figures(again, summarize_results(again, tmp_path / "again"))
+    assert figures["benchmark.again.divo_minus_best_baseline"] == (19, "points")
+    assert {name.split(".")[1] for name in figures} == {"again"}
+
+
+def test_the_second_published_comparison_differs_from_the_first_by_one_critic_alone():
+    first, second = (read_plan(ROOT / "benchmarks" / f"{name}.yaml") for name in ("mixed", "one_critic"))
+    assert second.settings["value"] == first.settings["value"] | {"selector": "continued"}
+    assert {**second.settings, "value": None} == {**first.settings, "value": None}
+    assert (second.seeds, second.episodes, second.first_seed) == (first.seeds, first.episodes, first.first_seed)
+    counted = [msgspec.structs.replace(trial, probes={}) for trial in first.trials if trial.counted]
+    assert list(second.trials) == counted
 
 
 def test_a_page_with_other_blocks_is_refused():
