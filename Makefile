@@ -110,7 +110,7 @@ benchmark: collect-mixed $(TOOLS_READY)  ## the published comparison: record dat
 	$(BIN)/python -m benchmarks.label_curves benchmarks/mixed.yaml
 	$(MAKE) --no-print-directory results
 
-one-critic:  ## the same for DIVO, IDQL and IQL with one critic instead of two (two hours; after collect-mixed; goes on after a kill)
+one-critic: collect-mixed $(TOOLS_READY)  ## the same for DIVO, IDQL and IQL with one critic instead of two (an hour and the data; goes on after a kill)
 	$(BIN)/divo-train benchmark benchmarks/one_critic.yaml $(BENCHMARK)
 	$(MAKE) --no-print-directory results
 

@@ -69,6 +69,11 @@ def record_all(
     os.replace(temporary, path)
 
 
+def changed(measured: Mapping[str, tuple[float, str]], figures: Figures) -> dict[str, tuple[float, str]]:
+    """Return what is not among the figures with the same value: computed again, a result keeps its date and machine."""
+    return {name: it for name, it in measured.items() if name not in figures or figures[name]["value"] != it[0]}
+
+
 def read_figures(path: Path = FIGURES) -> Figures:
     """Return name -> fields; none if nothing has been measured yet."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}

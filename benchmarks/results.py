@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from benchmarks.figures import ROOT, record_all
+from benchmarks.figures import ROOT, changed, read_figures, record_all
 from benchmarks.label_curves import read_labels
 from benchmarks.label_picture import draw_labels
 from benchmarks.results_page import CURVES, LABELS, SCORES, fill_page, further_blocks, page_blocks
@@ -64,7 +64,8 @@ class ResultsCommand:
         if labels:
             draw_labels(labels, self.page.with_name(LABELS))
         if self.record:
-            record_all(figures_of(plan, summary, labels) | overall_figures(further, again), SCRIPT)
+            found = figures_of(plan, summary, labels) | overall_figures(further, again)
+            record_all(changed(found, read_figures()), SCRIPT)
         return 0
 
 

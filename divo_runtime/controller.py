@@ -241,12 +241,12 @@ class Controller:
 
     def _decide(self, observation: Observation) -> tuple[Answer, tuple[Trip, ...]]:
         """Find an action, or the reasons to hold; what must not wait is latched here."""
-        if not self._fault and (observation.problems or self._doubt):
-            return Answer(reasons=tuple(map(str, observation.problems)) or (self._doubt,)), ()
+        if not self._fault and observation.problems:
+            return Answer(reasons=tuple(map(str, observation.problems))), ()
         if not self._fault and (beyond := self._hard_limits.beyond(observation.vector)):
             self.latch("; ".join(beyond))
-        if self._fault:
-            return Answer(reasons=(self._fault,)), ()
+        if reason := self._fault or self._doubt:
+            return Answer(reasons=(reason,)), ()
         answer = self._ask(observation.vector)
         if answer.reasons:
             return answer, ()

@@ -9,7 +9,16 @@ from datetime import date, datetime, timezone
 import pytest
 
 from benchmarks import figures
-from benchmarks.figures import FIELDS, FigureError, disagreements, documents, quoted, read_figures, record_all
+from benchmarks.figures import (
+    FIELDS,
+    FigureError,
+    changed,
+    disagreements,
+    documents,
+    quoted,
+    read_figures,
+    record_all,
+)
 
 NOW = datetime(2026, 1, 2, 23, 59, tzinfo=timezone.utc)
 KNOWN = {"arm.success": {"value": 0.9375, "unit": "1", "date": "2026-01-02"}}
@@ -100,3 +109,8 @@ def test_check_names_what_disagrees_and_fill_mends_it(tmp_path, monkeypatch, cap
     readme.write_text("<!-- figure arm.luck .1% -->95.0%<!-- /figure -->\n")
     assert figures.main(["check"]) == 2
     assert "arm.luck" in capsys.readouterr().err
+
+
+def test_what_is_computed_again_and_the_same_is_not_new():
+    known = {"a": {"value": 1.5, "unit": "1"}, "b": {"value": 2.0, "unit": "1"}}
+    assert changed({"a": (1.5, "1"), "b": (3.0, "1"), "c": (4, "1")}, known) == {"b": (3.0, "1"), "c": (4, "1")}

@@ -167,6 +167,15 @@ def test_a_measurement_beyond_a_hard_limit_latches_a_fault_at_once(hard, state, 
     assert controller.reset_fault(400 * MS, joints(400)) == ()
 
 
+def test_a_doubt_does_not_hide_a_measurement_beyond_a_hard_limit(hard):
+    controller = Controller(hard, Steady(), 0, lambda: 0)
+    assert controller.activate(0, joints(0)) == ()
+    controller.hold("the cycle is late")
+    output = controller.step(100 * MS, joints(100, a=9.0))
+    assert output.mode is Mode.FAULT
+    assert "the cycle is late" not in output.reasons
+
+
 def test_soft_limits_and_joints_without_hard_ones_do_not_stop(hard):
     controller = Controller(hard, Steady(), 0, lambda: 0)
     controller.activate(0, joints(0))
