@@ -20,18 +20,16 @@ from divo_train.networks import QEnsemble, Value, frozen_copy
 from divo_train.randomness import stream
 
 
-def value_loss(value: Value, q: Tensor, observation: Tensor, expectile: float) -> tuple[Tensor, Metrics]:
+def value_loss(v: Tensor, q: Tensor, expectile: float) -> tuple[Tensor, Metrics]:
     """Pull V(s) to the expectile of Q(s, a) over logged actions.
 
     Args:
-        value: V.
-        q: (B,) target networks' Q of the logged actions.
-        observation: (B, obs_dim) normalised.
+        v: (B,) V(s).
+        q: (B,) target networks' Q of the logged actions; no gradient.
         expectile: 0.5 is the mean; towards 1 the best logged action.
 
     Source: IQL, eq. 5: E[|expectile - 1(u < 0)| u^2], u = Q(s, a) - V(s).
     """
-    v = value(observation)
     error = q - v
     loss = (torch.where(error < 0, 1 - expectile, expectile) * error.square()).mean()
     return loss, {"value_loss": loss, "v": v.mean(), "advantage_std": error.std()}
@@ -93,7 +91,7 @@ class ValueLearner:
         with torch.no_grad():
             target = batch["returns"] + batch["discount"] * value(batch["following"])
             logged_q = aggregate(self.networks["q_target"](observation, action), self._config.value.aggregate)
-        v_loss, v_metrics = value_loss(value, logged_q, observation, self._config.value.expectile)
+        v_loss, v_metrics = value_loss(value(observation), logged_q, self._config.value.expectile)
         loss, q_metrics = q_loss(q_networks, observation, action, target)
         return v_loss + loss, {**v_metrics, **q_metrics}
 

@@ -85,9 +85,10 @@ class JointIqlLearner:
         with torch.no_grad():
             target = batch["returns"] + batch["discount"] * value(batch["following"])
             logged_q = aggregate(q_target(observation, action), self._config.value.aggregate)
-            advantage = logged_q - value(observation)
-            weight = (settings.temperature * advantage).exp().clamp(max=settings.largest_weight)
-        v_loss, v_metrics = value_loss(value, logged_q, observation, self._config.value.expectile)
+        v = value(observation)
+        advantage = logged_q - v.detach()
+        weight = (settings.temperature * advantage).exp().clamp(max=settings.largest_weight)
+        v_loss, v_metrics = value_loss(v, logged_q, self._config.value.expectile)
         critic_loss, q_metrics = q_loss(q_networks, observation, action, target)
         policy_loss, metrics = weighted_likelihood_loss(policy, width, observation, action, weight)
         return v_loss + critic_loss + policy_loss, {**v_metrics, **q_metrics, **metrics}

@@ -39,10 +39,10 @@ def numbers(metrics):
 
 def test_value_loss_weighs_actions_better_than_expected_more():
     # u = -1 and 2: (0.1 * 1 + 0.9 * 4) / 2
-    loss, metrics = value_loss(Constant([2.0, 2.0]), torch.tensor([1.0, 4.0]), OBSERVATION, expectile=0.9)
+    loss, metrics = value_loss(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 4.0]), expectile=0.9)
     assert loss.item() == pytest.approx(1.85)
     assert numbers(metrics)["v"] == 2.0
-    symmetric, _ = value_loss(Constant([2.0, 2.0]), torch.tensor([1.0, 4.0]), OBSERVATION, expectile=0.5)
+    symmetric, _ = value_loss(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 4.0]), expectile=0.5)
     assert symmetric.item() == pytest.approx(0.5 * 2.5)
 
 
