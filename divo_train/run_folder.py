@@ -20,20 +20,25 @@ from divo_train.checkpoint import CheckpointError
 from divo_train.config import FitConfig
 from divo_train.data.dataset import Dataset
 
+HOW_IT_RUNS = (
+    "dataset", "out", "methods", "device", "workers", "threads", "checkpoint_every", "log_every", "snapshots"
+)  # fmt: skip
+"""Settings that do not change what a stage learns; of the dataset its content counts, not its place."""
+
 
 def begin_run(folder: Path, config: FitConfig, dataset: Dataset) -> None:
-    """Write down what the run is made from, and refuse to go on with other data or other network shapes.
+    """Write down what the run is made from, and refuse to go on with other data or other settings.
 
     Raises:
         DatasetError: If the folder holds a run on another dataset.
-        CheckpointError: If the folder holds checkpoints of other shapes.
+        CheckpointError: If the folder holds checkpoints that were trained with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "dataset.json").exists():
         (folder / "dataset.json").write_text(json.dumps(_identity(dataset), indent=1) + "\n")
     require_same_data(folder, dataset)
     if any(folder.glob("checkpoints/*.safetensors")):
-        _require_same_shapes(folder, config)
+        _require_same_settings(folder, config)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     (folder / "contract.yaml").write_text(_contract_text(dataset))
 
@@ -45,7 +50,7 @@ def require_same_data(folder: Path, dataset: Dataset) -> None:
         DatasetError: Naming both.
     """
     begun, now = json.loads((folder / "dataset.json").read_text()), _identity(dataset)
-    if begun != now:
+    if begun["digest"] != now["digest"]:  # a dataset that was moved is the same
         raise DatasetError(
             "The run was begun with another dataset.",
             where=str(folder),
@@ -55,21 +60,33 @@ def require_same_data(folder: Path, dataset: Dataset) -> None:
         )
 
 
-def _require_same_shapes(folder: Path, config: FitConfig) -> None:
-    begun = _shapes(json.loads((folder / "config.json").read_text()))
-    now = _shapes(dataclasses.asdict(config))
-    if begun != now:
+def _require_same_settings(folder: Path, config: FitConfig) -> None:
+    """Refuse to mix two settings in one run: what is finished would stay as it is, under a note that says otherwise."""
+    now, begun = _settings(dataclasses.asdict(config)), json.loads((folder / "config.json").read_text())
+    before = {
+        **_settings(dataclasses.asdict(FitConfig())),
+        **_settings(begun),
+    }  # a setting that is newer had its default
+    other = [name for name, value in now.items() if before[name] != value]
+    if other:
         raise CheckpointError(
-            "The run was begun with other network shapes.",
+            "The run was begun with other settings.",
             where=str(folder),
-            got=f"{now}",
-            expected=f"{begun}",
-            fix="Use the settings of the first run, or another --out.",
+            got=", ".join(f"{name} {now[name]}" for name in other),
+            expected=", ".join(f"{name} {before[name]}" for name in other),
+            fix="Use the settings of the first run, choose another --out, or delete the folder to train again.",
         )
 
 
-def _shapes(config: dict[str, Any]) -> dict[str, Any]:
-    return {**config["network"], "members": config["value"]["members"], "actor width": config["actor"].get("width")}
+def _settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted name -> value of every setting that decides what is learned."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _settings(value, f"{prefix}{key}.")
+        elif prefix or key not in HOW_IT_RUNS:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def run_metadata(config: FitConfig, dataset: Dataset) -> dict[str, Any]:

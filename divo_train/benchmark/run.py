@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -17,7 +16,6 @@ from joblib.parallel import get_active_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from divo_runtime.errors import DivoError
 from divo_train.benchmark.cells import cells_of, episodes_of, evaluations, is_played
 from divo_train.benchmark.episodes import Cell, gather_cells, write_results
 from divo_train.benchmark.plan import Plan, Trial, fit_configs
@@ -27,10 +25,8 @@ from divo_train.config import FitConfig
 from divo_train.fit import fit, seed_folder
 from divo_train.methods import METHODS
 from divo_train.policies import torch_policy
-from divo_train.trained import config_from, load_networks
+from divo_train.trained import load_networks
 
-HOW_IT_RUNS = ("out", "methods", "device", "workers", "threads", "checkpoint_every", "log_every", "snapshots")
-"""Settings that do not change what is learned."""
 TOGETHER = 10
 """Episodes that a process plays at a time."""
 
@@ -50,7 +46,8 @@ def run_plan(
         device: cpu or cuda; training only.
 
     Raises:
-        DivoError: If a run was begun with other settings, or training fails.
+        CheckpointError: If a run was begun with other settings.
+        DivergedError: If training fails.
     """
     with parallel_config(backend, n_jobs=workers):
         waiting = [trial for trial in plan.trials if not _is_finished(plan, trial, runs)]
@@ -106,27 +103,10 @@ def _is_finished(plan: Plan, trial: Trial, runs: Path) -> bool:
 
 
 def _configs(plan: Plan, trial: Trial, runs: Path, workers: int, device: str) -> Iterator[FitConfig]:
-    """Return each run of a trial once, and refuse folders that hold other runs."""
+    """Return each run of a trial once."""
     configs = fit_configs(plan, trial, runs / plan.name / trial.name)
     for config in dict.fromkeys(configs.values()):
-        _require_same_settings(config)
         yield dataclasses.replace(config, workers=workers, device=device)
-
-
-def _require_same_settings(config: FitConfig) -> None:
-    note = Path(config.out) / "config.json"
-    if not note.exists():
-        return
-    begun = config_from(json.loads(note.read_text()), FitConfig)
-    names = [field.name for field in dataclasses.fields(config) if field.name not in HOW_IT_RUNS]
-    other = [name for name in names if getattr(begun, name) != getattr(config, name)]
-    if other:
-        raise DivoError(
-            "The run was begun with other settings than the plan has now.", where=config.out,
-            got="; ".join(f"{name} {getattr(config, name)}" for name in other),
-            expected="; ".join(f"{name} {getattr(begun, name)}" for name in other),
-            fix="Delete the folder to train and play again, or name another --runs.",
-        )  # fmt: skip
 
 
 def _job(function: Callable[..., None], *arguments: Any) -> Any:

@@ -71,7 +71,38 @@ def test_rewards_of_a_topic_are_summed_over_each_period_and_a_flag_terminates(tm
     assert not dataset.truncated.any()
     assert positions(dataset) == [4, 9, 14, 18]
     assert result.bags[0].tally.counts == {KEPT: 3, "after the end of the task": 1}
-    assert result.bags[0].notes == ("1 reward messages came where no episode ran that they could belong to.",)
+    assert result.bags[0].notes == ("1 reward messages belong to no transition that was kept.",)
+
+
+def test_the_end_of_a_task_that_cannot_be_observed_is_not_given_to_the_transition_before(tmp_path):
+    def change(tree):
+        tree["reward"] = {"topic": "reward", "terminated_topic": "done"}
+
+    tape = tape_of(4).add(120 * MS, "/reward", make.number(4.0))
+    tape.add(190 * MS, "/reward", make.number(10.0)).add(195 * MS, "/done", make.flag(True))
+    silent = BEGIN_NS + 95 * MS  # 100 ms later the states are stale
+    tape.entries = [entry for entry in tape.entries if entry[1] != "/joint_states" or entry[0] < silent]
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), change=change)
+    np.testing.assert_allclose(dataset.rewards, [0, 4])
+    assert dataset.truncated.tolist() == [False, True]
+    assert not dataset.terminated.any()
+    assert result.bags[0].notes == (
+        "1 reward messages belong to no transition that was kept.",
+        "1 terminations are lost, as no observation could be made when they came: those episodes are truncated.",
+    )
+
+
+def test_a_reward_after_the_last_whole_period_is_counted(tmp_path):
+    def change(tree):
+        tree["reward"] = {"topic": "reward"}
+
+    tape = tape_of(4)
+    end = BEGIN_NS + 210 * MS  # less than half of the period that began at 198 ms
+    tape.entries = [entry for entry in tape.entries if entry[0] <= end]
+    tape.add(205 * MS, "/reward", make.number(1.0))
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), change=change)
+    assert dataset.rewards.tolist() == [0, 0, 0]
+    assert result.bags[0].notes == ("1 reward messages belong to no transition that was kept.",)
 
 
 def test_a_task_that_has_ended_begins_anew_after_a_gap(tmp_path):

@@ -204,10 +204,26 @@ def test_another_dataset_under_a_run_is_refused(refused, arm_dataset, unbroken, 
     assert "0" * 64 in error
 
 
-def test_other_network_shapes_under_a_run_are_refused(refused, arm_dataset, unbroken):
-    error = refused("fit", "--dataset", arm_dataset, "--out", unbroken, *SETTINGS, "--value.members", 2)
-    assert "other network shapes" in error
-    assert json.loads((unbroken / "config.json").read_text())["value"]["members"] == 4
+@pytest.mark.parametrize(
+    ("setting", "value", "before"), [("value.members", 2, "4"), ("seed", 1, "0"), ("value.discount", 0.9, "0.97")]
+)
+def test_other_settings_under_a_run_are_refused_and_leave_its_note_alone(
+    refused, arm_dataset, unbroken, setting, value, before
+):
+    note = (unbroken / "config.json").read_text()
+    error = refused("fit", "--dataset", arm_dataset, "--out", unbroken, *SETTINGS, f"--{setting}", value)
+    assert f"{setting} {value}" in error
+    assert f"{setting} {before}" in error
+    assert (unbroken / "config.json").read_text() == note
+
+
+def test_what_does_not_change_the_result_may_change_under_a_run(arm_dataset, unbroken, tmp_path):
+    out = shutil.copytree(unbroken, tmp_path / "run")
+    moved = shutil.copytree(arm_dataset, tmp_path / "moved")
+    before = (out / "policy.safetensors").read_bytes()
+    done = fit(moved, out, "--threads", "2")
+    assert done.returncode == 0, done.stderr
+    assert (out / "policy.safetensors").read_bytes() == before
 
 
 def test_a_device_that_is_not_there_is_refused(refused, arm_dataset, tmp_path):

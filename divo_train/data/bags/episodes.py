@@ -88,12 +88,14 @@ class EpisodeBuilder:
         self._clear()
         self._pending: list[tuple[int, float]] = []
         self.stray_rewards = 0
-        """Reward messages that no interval claims."""
+        """Reward messages that no transition claims."""
         self._kept_since_begin: int | None = None
         self.empty = 0
         """Marked episodes without a single transition."""
         self.stray_terminations = 0
         """Terminations while nothing was recorded that could end."""
+        self.lost_terminations = 0
+        """Terminations whose own transition has no last observation; the one before it did not end the task."""
 
     @property
     def due_ns(self) -> int:
@@ -168,6 +170,7 @@ class EpisodeBuilder:
         """The recording ends; a period of which less than half was recorded is no period."""
         seen = self._times and now_ns >= self._times[-1] + self._contract.period_ns // 2
         self._close(now_ns if seen else None)
+        self._claim(NEVER)
 
     def _clear(self) -> None:
         self._times = array("q")
@@ -212,6 +215,9 @@ class EpisodeBuilder:
             else:
                 del self._actions[-self._contract.action_size :]
                 self._tally.add(LAST, last_ns)
+                if terminated and closing_ns > last_ns:
+                    self.lost_terminations += 1
+                    terminated = False
         count = len(self._times) - 1
         if self._rewards or count > 0:
             self._finish_stretch(count, terminated)
