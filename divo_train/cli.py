@@ -83,8 +83,8 @@ def _evaluate_d4rl(config: EvaluateConfig, console: Console) -> None:
             return partial(_advance, progress, progress.add_task(policy, total=config.episodes))
 
         path = evaluate_d4rl(
-            config.run, config.d4rl, config.policies, config.episodes, config.workers, config.candidates, config.models,
-            console, track,
+            config.run, config.d4rl, config.policies, config.episodes, config.first_seed, config.workers,
+            config.candidates, config.models, console, track,
         )  # fmt: skip
     console.print(f"Written to {path}", soft_wrap=True, highlight=False)
 

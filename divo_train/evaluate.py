@@ -118,16 +118,16 @@ def summarize(episodes: Sequence[Episode]) -> Summary:
     )
 
 
-def write_evaluation(run: Path, kind: str, episodes: Sequence[Episode]) -> Path:
-    """Write every episode as CSV, and summary and paths as JSON beside it; return the JSON's path."""
+def write_evaluation(run: Path, name: str, episodes: Sequence[Episode]) -> Path:
+    """Write every episode to evaluation/NAME.csv, and summary and paths as JSON beside it; return the JSON's path."""
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
     names = [field.name for field in dataclasses.fields(Episode) if field.name != "path"]
-    with (folder / f"{kind}.csv").open("w", newline="") as file:
+    with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(dataclasses.asdict(episode) for episode in episodes)
-    path = folder / f"{kind}.json"
+    path = folder / f"{name}.json"
     whole = {"summary": dataclasses.asdict(summarize(episodes)), "episodes": [dataclasses.asdict(e) for e in episodes]}
     path.write_text(json.dumps(whole) + "\n")
     return path

@@ -62,19 +62,12 @@ def flat_sources(sources: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def run_flat_import(
-    sources: list[Path], out: Path, reward: str, contract: Path | None, config: FlatConfig, console: Console
-) -> None:
+def run_flat_import(sources: list[Path], out: Path, reward: str, config: FlatConfig, console: Console) -> None:
     """Import each source and print what came of it. Several sources go to folders of D4RL's names inside `out`.
 
     Raises:
         DatasetError: If a file cannot be used, its dataset is there already, or nothing was kept.
     """
-    if contract is not None:
-        raise DatasetError(
-            "Data without topics get a contract of their own.", where="--contract", got=str(contract),
-            fix="Leave --contract out; --rate-hz and --environment say what the files do not.",
-        )  # fmt: skip
     if len(sources) > 1 and (config.d4rl or not all(task_of_file(path) for path in sources)):
         raise DatasetError(
             "Only D4RL's own files can be imported together.", got=", ".join(path.name for path in sources),

@@ -5,6 +5,7 @@ What kind of source is given is told from the files themselves; every kind has o
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from divo_train.data.bags.settings import ImportSettings
 
 NO_REWARD = "none"
+OF_EVERY_SOURCE = ("sources", "out", "reward", "workers", "flat")
+"""Settings that are not about topics."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,19 @@ class ImportConfig:
     """Data without topics."""
 
 
+def _require_no_topics(config: ImportConfig) -> None:
+    """Refuse settings that data without topics cannot follow, rather than leave them unheeded."""
+    own = [one for one in dataclasses.fields(config) if one.name not in OF_EVERY_SOURCE]
+    given = [one.name for one in own if getattr(config, one.name) != one.default]
+    if given:
+        raise DatasetError(
+            "Data without topics have no use for these settings, and get a contract of their own.",
+            where=", ".join(f"--{name.replace('_', '-')}" for name in given),
+            got=", ".join(str(getattr(config, name)) for name in given),
+            fix="Leave them out; --rate-hz and --environment say what the files do not.",
+        )
+
+
 def run_import(config: ImportConfig, console: Console) -> None:
     """Import, print what came of it, and write `import.html` into the dataset (or beside it, if there is none).
 
@@ -91,7 +107,8 @@ def run_import(config: ImportConfig, console: Console) -> None:
     from divo_train.flat_import import flat_sources, run_flat_import
 
     if flat := flat_sources(config.sources):
-        run_flat_import(flat, config.out, config.reward, config.contract, config.flat, console)
+        _require_no_topics(config)
+        run_flat_import(flat, config.out, config.reward, config.flat, console)
         return
     bags = find_sources(config.sources)
     settings, text = import_settings(config)

@@ -62,8 +62,8 @@ def score_episodes(task: D4rlTask, policy: str, episodes: Sequence[Episode]) -> 
 
 
 def evaluate_d4rl(
-    run: Path, name: str, policies: Sequence[str], episodes: int, workers: int, candidates: int | None, version: str,
-    console: Console, track: Callable[[str], Callable[[int], None]],
+    run: Path, name: str, policies: Sequence[str], episodes: int, first_seed: int, workers: int,
+    candidates: int | None, version: str, console: Console, track: Callable[[str], Callable[[int], None]],
 ) -> Path:  # fmt: skip
     """Play a run's policies in a D4RL task, print the table, and return the file that it is also written to.
 
@@ -72,6 +72,7 @@ def evaluate_d4rl(
         name: D4RL's name of the task.
         policies: Names of the policies.
         episodes: Per policy.
+        first_seed: Seed of the first episode; the others follow.
         workers: Processes.
         candidates: Best-of-N; None as trained.
         version: v4 or v5, of MuJoCo's models.
@@ -88,10 +89,8 @@ def evaluate_d4rl(
     _require_fit(run, environment)
     scores = []
     for policy in policies:
-        played = evaluate(
-            run, policy, episodes, workers, candidates, report=track(policy), environment=environment
-        )  # fmt: skip
-        write_evaluation(run, policy, played)
+        played = evaluate(run, policy, episodes, workers, candidates, first_seed, track(policy), environment)
+        write_evaluation(run, f"d4rl-{name}-{version}-{policy}", played)
         scores.append(score_episodes(task, policy, played))
     known = {**versions(), "python": platform.python_version()}
     parts = differences(task.environment, version)
@@ -105,6 +104,7 @@ def evaluate_d4rl(
         "environment": environment,
         "versions": known,
         "differences": parts,
+        "first_seed": first_seed,
         "scores": [asdict(score) for score in scores],
     }
     path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")

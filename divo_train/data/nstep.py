@@ -1,7 +1,7 @@
 """Sums over several steps, computed once for the whole dataset.
 
-A window stops at the end of its episode. A truncated episode bootstraps from its last observation, a terminated one
-does not.
+A window stops at the end of its episode, or of the task in it. A truncated episode bootstraps from its last
+observation, a terminated one does not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from divo_train.data.dataset import Dataset, FloatArray, IntArray
+from divo_train.data.dataset import BoolArray, Dataset, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def multi_step_backups(dataset: Dataset, steps: int, discount: float) -> Backups
     if steps < 1:
         raise ValueError(f"Expected steps >= 1, got {steps}.")
     count = len(dataset)
-    ends = np.append(np.flatnonzero(np.diff(dataset.episodes)), count - 1)
+    ends = np.flatnonzero(_is_last(dataset))
     last = ends[np.searchsorted(ends, np.arange(count))]
     length = np.minimum(steps, last - np.arange(count) + 1)
     returns = np.zeros(count)
@@ -67,7 +67,7 @@ def lambda_returns(dataset: Dataset, value: FloatArray, discount: float, decay: 
     Source: Sutton and Barto 2018, eq. 12.20.
     """
     count = len(dataset)
-    last = np.append(np.diff(dataset.episodes) != 0, True)
+    last = _is_last(dataset)
     bootstrap = value[dataset.rows + 1] * ~dataset.terminated
     returns = np.zeros(count)
     following = 0.0
@@ -75,3 +75,8 @@ def lambda_returns(dataset: Dataset, value: FloatArray, discount: float, decay: 
         ahead = bootstrap[i] if last[i] else (1 - decay) * bootstrap[i] + decay * following
         following = returns[i] = dataset.rewards[i] + discount * ahead
     return returns.astype(np.float32)
+
+
+def _is_last(dataset: Dataset) -> BoolArray:
+    """Return (transitions,) whether nothing that follows belongs to it: an episode or the task ends."""
+    return np.append(np.diff(dataset.episodes) != 0, True) | dataset.terminated

@@ -88,7 +88,7 @@ def test_the_end_of_a_task_that_cannot_be_observed_is_not_given_to_the_transitio
     assert not dataset.terminated.any()
     assert result.bags[0].notes == (
         "1 reward messages belong to no transition that was kept.",
-        "1 terminations are lost, as no observation could be made when they came: those episodes are truncated.",
+        "1 terminations came when nothing could be observed: those episodes are truncated.",
     )
 
 

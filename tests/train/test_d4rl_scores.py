@@ -191,13 +191,16 @@ def test_from_a_d4rl_file_to_a_normalised_score(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     name = "halfcheetah-random-v2"
     output = command(
-        monkeypatch, capsys, "evaluate", run, "--policies", "bc", "--episodes", 1, "--workers", 1, "--d4rl", name
-    )
+        monkeypatch, capsys, "evaluate", run, "--policies", "bc", "--episodes", 1, "--workers", 1, "--d4rl", name,
+        "--first-seed", 777,
+    )  # fmt: skip
     assert "D4RL-normalised" in output
     assert "mujoco" in output
     assert "Unlike D4RL" in output
     written = json.loads((run / "evaluation" / f"d4rl-{name}-v4.json").read_text())
     (score,) = written["scores"]
+    (episode,) = json.loads((run / "evaluation" / f"d4rl-{name}-v4-bc.json").read_text())["episodes"]
+    assert written["first_seed"] == episode["seed"] == 777
     # returns near zero lie between random's -280 and expert's 12135, at 280 / 12415 = 2.3 percent
     assert score["score"] == pytest.approx(100 * (score["return_mean"] + 280.178953) / 12415.178953)
     assert score["steps_mean"] == 1000
@@ -212,4 +215,4 @@ def test_a_maze_has_no_v5(tmp_path):
     from divo_train.d4rl.scoring import evaluate_d4rl
 
     with pytest.raises(DivoError, match="no such version"):
-        evaluate_d4rl(tmp_path, "antmaze-umaze-v2", (), 1, 1, None, "v5", Console(), lambda _: lambda _: None)
+        evaluate_d4rl(tmp_path, "antmaze-umaze-v2", (), 1, 0, 1, None, "v5", Console(), lambda _: lambda _: None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import msgspec
@@ -19,7 +21,8 @@ from divo_train.data.gym_contract import gym_contract
 from divo_train.data.minari import load_minari
 from divo_train.data.npz import read_npz
 from divo_train.data.trajectories import CLOSING_ROW, SINGLE_ROW, split_trajectories
-from divo_train.flat_import import import_flat, run_flat_import
+from divo_train.flat_import import import_flat
+from divo_train.import_command import ImportConfig, run_import
 
 OBSERVATIONS = np.arange(6, dtype=np.float32)[:, None] * [1, 10]
 ACTIONS = np.arange(6, dtype=np.float32)[:, None]
@@ -143,9 +146,14 @@ def test_a_dataset_that_is_there_is_not_overwritten(save, tmp_path):
         imported(path, tmp_path)
 
 
-def test_flat_data_refuse_a_robot_s_contract(save, tmp_path):
-    with pytest.raises(DatasetError, match="contract of their own"):
-        run_flat_import([save()], tmp_path / "x", "", tmp_path / "contract.yaml", FlatConfig(), None)
+def test_flat_data_refuse_what_only_topics_have(save, tmp_path):
+    path = save(rewards=REWARDS, terminals=ENDS)
+    for name, value in (("contract", Path("contract.yaml")), ("action", "measured"), ("reward_topic", "reward")):
+        config = replace(ImportConfig((path,), tmp_path / "x"), **{name: value})
+        with pytest.raises(DatasetError, match="contract of their own") as error:
+            run_import(config, None)
+        assert f"--{name.replace('_', '-')}" in str(error.value)
+    assert not (tmp_path / "x").exists()
 
 
 def test_an_action_without_unit_is_published_as_plain_numbers_only():

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from divo_train.data.nstep import multi_step_backups
+from divo_train.data.nstep import lambda_returns, multi_step_backups
 
 
 def test_a_window_stops_at_its_episode_and_bootstraps_only_where_nothing_has_ended(two_episodes):
@@ -31,3 +33,12 @@ def test_a_window_longer_than_every_episode_gives_the_whole_return(two_episodes)
 def test_windows_of_no_step_are_refused(two_episodes):
     with pytest.raises(ValueError, match="steps >= 1, got 0"):
         multi_step_backups(two_episodes, steps=0, discount=0.9)
+
+
+def test_nothing_that_follows_a_termination_inside_an_episode_counts(two_episodes):
+    ended = replace(two_episodes, terminated=np.array([False, True, False, False, False]))
+    backups = multi_step_backups(ended, steps=3, discount=1.0)
+    np.testing.assert_allclose(backups.returns, [3, 2, 3, 30, 20])
+    np.testing.assert_allclose(backups.discounts, [0, 0, 1, 1, 1])
+    returns = lambda_returns(ended, np.full(7, 5, np.float32), discount=1.0, decay=1.0)
+    np.testing.assert_allclose(returns, [3, 2, 8, 35, 25])

@@ -203,7 +203,7 @@ def _strays(sampler: Sampler) -> Sequence[str]:
     counted = {
         "reward messages belong to no transition that was kept": episodes.stray_rewards,
         "terminations came where no episode ran that they could end": episodes.stray_terminations,
-        "terminations are lost, as no observation could be made when they came: those episodes are truncated": episodes.lost_terminations,
+        "terminations came when nothing could be observed: those episodes are truncated": episodes.lost_terminations,
         "marked episodes are empty: not one transition lies between their marks": episodes.empty,
         "times the arrivals went back by more than a second: the recorder's clock was set": sampler.clock_resets,
     }
