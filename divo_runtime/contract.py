@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from divo_runtime.fields import JOINT_STATE, LAYOUTS, PARTS, JointArray, Layout
-from divo_runtime.safety.limits import Limit, Positive, Safety
+from divo_runtime.safety.limits import Finite, Limit, Safety
 from divo_runtime.schema import Record, read_yaml
 
 Unit = Literal["rad", "rad/s", "rad/s^2", "m", "m/s", "m/s^2", "N", "N*m", "1"]
@@ -44,7 +44,7 @@ class ObservationTerm(Record, frozen=True, kw_only=True):
     field: str
     """Field inside the message, such as `position` or `pose.position`."""
     unit: Unit
-    max_age_ms: Positive
+    max_age_ms: Finite
     """Older than this, the term counts as stale and the controller holds."""
     joints: tuple[str, ...] = ()
     """Joint names in the order of the observation (JointState only)."""
@@ -173,7 +173,7 @@ class Contract(Record, frozen=True, kw_only=True):
     schema: Literal[1]
     name: str
     """Short name, also the name of the bundle."""
-    rate_hz: Positive
+    rate_hz: Finite
     """Control rate [Hz]."""
     observation: tuple[ObservationTerm, ...]
     action: Action

@@ -2,8 +2,7 @@
 
 Time is an argument of everything, so each behaviour can be tested without waiting. What goes wrong is answered in
 steps: an unusable cycle holds (brakes to rest) at once, unusable input for longer than the contract allows latches a
-fault, and what follows a hold or a fault starts again from zero authority. A hold or a fault never goes silent and
-never jumps: it keeps sending the braking, then resting, command.
+fault; what follows starts again from zero authority. Neither goes silent or jumps: both send braking, then resting, on.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from divo_runtime.answer import Answer, ask
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.interfaces import Policy
-from divo_runtime.measured import HardLimits, MeasuredJoints, Travel
+from divo_runtime.measured import HardLimits, MeasuredJoints, Standstill, Travel
 from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
-from divo_runtime.output import ControllerOutput, Measurements, Mode, Timings
+from divo_runtime.output import EMERGENCY_STOP, ControllerOutput, Measurements, Mode, Timings
 from divo_runtime.safety.gate import SafetyGate
 from divo_runtime.safety.guards import Guard, Trip
 from divo_runtime.safety.ramp import Ramp
@@ -49,11 +48,11 @@ class Controller:
         self._stamps = StampOrder(contract)
         self._builder, self._gate = ObservationBuilder(contract), SafetyGate(contract)
         self._travel = Travel(contract)
-        self._hard_limits = HardLimits(contract, self._builder)
+        self._hard_limits, self._standstill = HardLimits(contract, self._builder), Standstill(contract, self._builder)
         position = contract.safety.measured_position
         self._measured = MeasuredJoints(contract, self._builder, position) if self._gate.needs_position else None
         self._action_size = contract.action_size
-        self._ramp = Ramp(contract.safety.blend_s)
+        self._ramp = Ramp(contract.safety.blend_s, contract.period_s)
         self._fault_after_ns = contract.safety.fault_after_ms * 1e6
         self._mode, self._fault, self._doubt = Mode.INACTIVE, "", ""
         self._sent = self._gate.start(np.zeros(self._action_size))
@@ -92,13 +91,16 @@ class Controller:
         """
         return {**self._counters, **self._stamps.counts}
 
-    def activate(self, now_ns: int, measurements: Measurements, seed: int | None = None) -> tuple[str, ...]:
+    def activate(
+        self, now_ns: int, measurements: Measurements, seed: int | None = None, moving: bool = False
+    ) -> tuple[str, ...]:
         """Start from the measured pose with zero authority.
 
         Args:
             now_ns: Time, of the same clock as the measurements [ns].
             measurements: Topic -> newest measurement.
             seed: Seed of the policy's noise from now on; None keeps the last one.
+            moving: Whether the robot may move already: only for a controller whose commands are not sent.
 
         Returns:
             Reasons for refusal; empty if the controller is active now.
@@ -109,11 +111,10 @@ class Controller:
             return ("it is active already",)
         self._stamps.forget()
         observation = self._observe(now_ns, measurements)
-        if refusal := self._unfit(observation):
+        measured = self._read_measured(observation)
+        unsteady = () if moving else self._standstill.missing(observation)
+        if refusal := self._unfit(observation) or unsteady or self._gate.outside(measured):
             return refusal
-        measured = self._measured.read(observation) if self._measured else None
-        if outside := self._gate.outside(measured):
-            return tuple(f"{joint} stands outside its position limits; move it back first" for joint in outside)
         self._seed = self._seed if seed is None else seed
         self._rng = np.random.default_rng(self._seed)
         self._guard.forget()
@@ -162,10 +163,7 @@ class Controller:
         """
         if self._mode is Mode.INACTIVE:
             return []
-        motions = [self._gate.rest(self._sent)]
-        while not motions[-1].at_rest:
-            motions.append(self._gate.rest(motions[-1]))
-        return [motion.command for motion in motions]
+        return [motion.command for motion in self._gate.stop(self._sent)]
 
     def deactivate(self) -> None:
         """Send nothing from now on. A latched fault stays latched."""
@@ -185,16 +183,13 @@ class Controller:
             self._mode = Mode.FAULT
 
     def emergency_stop(self) -> None:
-        """Latch a fault: brake to rest and stay there."""
-        self.latch("emergency stop")
+        """Latch a fault; it is named even if another one is latched, so that who resets that one sees both."""
+        if self._fault and EMERGENCY_STOP not in self._fault:
+            self._fault = f"{EMERGENCY_STOP}; {self._fault}"
+        self.latch(EMERGENCY_STOP)
 
     def adopt(self, policy: Policy, guard: Guard | None = None) -> None:
-        """Ask another policy from the next step on. Mode, fault, last command sent and limits stay.
-
-        Args:
-            policy: For the same contract.
-            guard: The guard of the policy's bundle; None keeps the one that is there.
-        """
+        """Ask another policy of the same contract from the next step on; all else stays, the guard too if None."""
         self._policy = policy
         if guard is not None:
             self._guard = guard
@@ -212,6 +207,8 @@ class Controller:
         observation = self._observe(now_ns, measurements)
         if refusal := self._unfit(observation):
             return refusal
+        if self._mode is Mode.FAULT and (strayed := self._gate.strayed(self._read_measured(observation), self._sent)):
+            return strayed
         answer = self._ask(observation.vector)
         if answer.reasons:
             return answer.reasons
@@ -228,9 +225,12 @@ class Controller:
         newest, doubted = self._stamps.admit(measurements, now_ns)
         return self._builder.build(newest, now_ns, doubted)
 
+    def _read_measured(self, observation: Observation) -> JointArray | None:
+        return self._measured.read(observation) if self._measured else None
+
     def _unfit(self, observation: Observation) -> tuple[str, ...]:
         """Say why the robot cannot be controlled from here, whatever the policy would do."""
-        return tuple(map(str, observation.problems)) or self._hard_limits.beyond(observation.vector)
+        return (*map(str, observation.problems), *self._hard_limits.beyond(observation.vector))
 
     def _ask(self, vector: FloatArray) -> Answer:
         noise = self._rng.standard_normal(self._policy.noise_shape, dtype=np.float32)
@@ -241,10 +241,10 @@ class Controller:
 
     def _decide(self, observation: Observation) -> tuple[Answer, tuple[Trip, ...]]:
         """Find an action, or the reasons to hold; what must not wait is latched here."""
-        if not self._fault and observation.problems:
-            return Answer(reasons=tuple(map(str, observation.problems))), ()
         if not self._fault and (beyond := self._hard_limits.beyond(observation.vector)):
             self.latch("; ".join(beyond))
+        if not self._fault and observation.problems:
+            return Answer(reasons=tuple(map(str, observation.problems))), ()
         if reason := self._fault or self._doubt:
             return Answer(reasons=(reason,)), ()
         answer = self._ask(observation.vector)
@@ -265,11 +265,11 @@ class Controller:
         self._unusable_since_ns = np.inf
         wanted, clips = self._gate.clamp_action(action.astype(np.float64))
         if self._mode is Mode.BLENDING:
-            authority = self._ramp.authority(now_ns)
+            authority = self._ramp.advance(now_ns)
             wanted = self._anchor + authority * (wanted - self._anchor)
             if authority == 1.0:
                 self._mode = Mode.RUNNING
-        measured = self._measured.read(observation) if self._measured else None
+        measured = self._read_measured(observation)
         travel = self._travel.since(self._measured.age_s(observation)) if self._measured else 0.0
         self._sent, more = self._gate.apply(wanted, self._sent, measured, travel)
         if clips := clips + more:
@@ -293,8 +293,7 @@ class Controller:
 
     def _blend_from_zero(self, now_ns: int, observation: Observation) -> None:
         """Take the measured pose (position kind) or zero velocity as what zero authority means."""
-        measured = self._measured.read(observation) if self._measured else None
-        self._anchor = self._gate.start(measured).command
+        self._anchor = self._gate.start(self._read_measured(observation)).command
         self._ramp.start(now_ns)
         self._unusable_since_ns = np.inf
         self._mode = Mode.BLENDING

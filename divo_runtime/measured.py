@@ -10,6 +10,9 @@ from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import FloatArray, Observation, ObservationBuilder
 
+NOISE = 0.02
+"""Share of a joint's velocity limit that a measured velocity may be off at rest."""
+
 
 class MeasuredJoints:
     """The values of one term for the joints of the action, in the order of the action's names."""
@@ -96,7 +99,7 @@ class HardLimits:
         """Name what is beyond a hard limit, such as `panda_joint2: measured position 1.9, allowed -1.8 to 1.8`.
 
         Args:
-            vector: (obs_dim,) finite observation.
+            vector: (obs_dim,) observation; what is unknown in it (NaN) is beyond nothing.
         """
         if not self._texts:
             return ()
@@ -104,4 +107,22 @@ class HardLimits:
         if not ((values < self._bounds[0]) | (values > self._bounds[1])).any():
             return ()
         rows = zip(self._texts, values.tolist(), self._lower, self._upper, strict=True)
-        return tuple(f"{t} {v:.4g}, allowed {lo:g} to {hi:g}" for t, v, lo, hi in rows if not lo <= v <= hi)
+        return tuple(f"{t} {v:.4g}, allowed {lo:g} to {hi:g}" for t, v, lo, hi in rows if v < lo or v > hi)
+
+
+class Standstill:
+    """Whether the joints stand still, as far as a contract lets it be measured; commands begin at rest."""
+
+    def __init__(self, contract: Contract, builder: ObservationBuilder) -> None:
+        term, limits = contract.safety.measured_velocity, contract.limits()
+        self._measured = MeasuredJoints(contract, builder, term) if term else None
+        self._slowest = np.array([max(one.acceleration * contract.period_s, NOISE * one.velocity) for one in limits])
+        self._names = contract.action.names
+
+    def missing(self, observation: Observation) -> tuple[str, ...]:
+        """Name the joints that move faster than one period of their acceleration limit would make them."""
+        if self._measured is None:
+            return ()
+        velocity = self._measured.read(observation)
+        rows = zip(self._names, velocity.tolist(), (np.abs(velocity) > self._slowest).tolist(), strict=True)
+        return tuple(f"{name} moves at {v:.3g}; bring it to rest first" for name, v, moves in rows if moves)

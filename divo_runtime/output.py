@@ -13,6 +13,10 @@ Measurements = Mapping[str, Measurement]
 """Topic -> newest measurement."""
 
 
+EMERGENCY_STOP = "emergency stop"
+"""The fault that an emergency stop latches."""
+
+
 class Mode(str, Enum):
     """What the controller is doing."""
 

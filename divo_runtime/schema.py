@@ -6,6 +6,7 @@ Parsing is PyYAML's, checking is msgspec's; this module only joins the two so th
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -50,7 +51,26 @@ def parse_yaml(text: str, record: type[T], source: str) -> T:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise ContractError("The file is not valid YAML.", where=f"{source}{line}", got=problem) from error
+    _require_single_keys(tree, source)
     return convert(data, record, source, tree)
+
+
+def _require_single_keys(node: yaml.Node | None, source: str) -> None:
+    """Refuse a key that stands twice in one place, of which YAML would silently take the last: it may be a limit."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _require_single_keys(item, source)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ContractError(
+                    "A key stands twice.", where=f"{source}:{line}, key '{key.value}'",
+                    got=f"'{key.value}' in lines {seen[key.value]} and {line}", fix="Remove one of the two.",
+                )  # fmt: skip
+            seen[key.value] = line
+            _require_single_keys(value, source)
 
 
 def convert(data: Any, record: type[T], source: str, tree: yaml.Node | None = None) -> T:
@@ -88,10 +108,19 @@ def _explain(
         expected = expected.removeprefix("Expected ").replace("`", "")
         expected = f"one of {', '.join(map(str, choices))}" if choices else expected
         fix = "Change the value; docs/contract.md lists every key with its type and unit."
+        if expected == "float" and isinstance(value, str) and _is_number(value):
+            fix = f"Write {float(value)!r}: YAML takes {value} for a text, as it wants a point and a sign in 1.0e+3."
     dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
     line = _line_of(tree, path)
     where = f"{source}{f':{line}' if line else ''}, key '{dotted or '(top level)'}'"
     return ContractError("The file does not fit its schema.", where=where, got=got, expected=expected, fix=fix)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _path_steps(location: str) -> tuple[str | int, ...]:

@@ -151,8 +151,17 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def file_hash(path: Path, algorithm: Literal["md5", "sha256"]) -> str:
-    """Return the hash of a file in hexadecimal digits."""
-    return hashlib.new(algorithm, path.read_bytes(), usedforsecurity=False).hexdigest()
+    """Return the hash of a file in hexadecimal digits.
+
+    Raises:
+        BundleError: If it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        fix = "Copy the whole bundle again, with files that this user may read."
+        raise BundleError("A file of the bundle cannot be read.", where=str(path), got=str(error), fix=fix) from error
+    return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -6,6 +6,7 @@ there. An existing file is never overwritten.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from io import BufferedWriter
 from pathlib import Path
@@ -135,7 +136,7 @@ def free_path(record: Path, name: str, stamp: str) -> Path:
     """
     wanted = record if record.suffix == ".mcap" else record / f"{name}_{stamp}.mcap"
     path, number = wanted, 1
-    while path.exists():
+    while os.path.exists(path):  # where a folder may not be looked into, creating the file tells
         number += 1
         path = wanted.with_stem(f"{wanted.stem}_{number}")
     return path

@@ -25,6 +25,8 @@ from divo_runtime.safety.scurve import JointLimits, approach, chase, limited_ste
 ROUNDING = 1e-6
 """Share of the action range by which float32 may miss a bound without that being a clip."""
 
+STRAY_S = 0.1
+"""How far a joint that follows may stand from its command, as a time at its velocity limit [s]."""
 
 Cuts = dict[str, NDArray[np.bool_]]
 """Limit -> (act_dim,) whether it has changed the command."""
@@ -94,7 +96,7 @@ class SafetyGate:
         return Motion(pose, rest, pose)
 
     def outside(self, measured: JointArray | None) -> tuple[str, ...]:
-        """Name the joints that stand too far outside their position limits to start position commands there.
+        """Tell of joints that stand too far outside their position limits to start position commands there.
 
         Too far is more than acceleration and jerk let a command move in the first period: commanding the limit itself
         would then be a jump.
@@ -102,7 +104,18 @@ class SafetyGate:
         if measured is None or not self.commands_position:
             return ()
         excess = np.abs(measured - clamp(measured, self._lower, self._upper))
-        return self._name(excess > self._first_step)
+        names = self._name(excess > self._first_step)
+        return tuple(f"{name} stands outside its position limits; move it back first" for name in names)
+
+    def strayed(self, measured: JointArray | None, sent: Motion) -> tuple[str, ...]:
+        """Tell of joints that do not follow position commands: the drive is off, or somebody has moved them.
+
+        That is so where one stands farther from the last command than it may move in STRAY_S.
+        """
+        if measured is None or not self.commands_position:
+            return ()
+        names = self._name(np.abs(measured - sent.command) > self._velocity * STRAY_S)
+        return tuple(f"{name} is not where it was sent; deactivate and activate to begin where it is" for name in names)
 
     def clamp_action(self, action: JointArray) -> tuple[JointArray, tuple[str, ...]]:
         """Clamp a finite action to the contract's action range.
@@ -150,6 +163,13 @@ class SafetyGate:
             return Motion(velocity, velocity, velocity, tuple(accelerations))
         command = self._moved(sent.command, velocity)
         return Motion(command, velocity, command, tuple(accelerations))
+
+    def stop(self, sent: Motion) -> list[Motion]:
+        """Return the motions, at least one, that lead from the last one sent to a standstill."""
+        motions = [self.rest(sent)]
+        while not motions[-1].at_rest:
+            motions.append(self.rest(motions[-1]))
+        return motions
 
     def _limit_velocity(
         self, wanted: JointArray, sent: Motion, above: JointArray, below: JointArray

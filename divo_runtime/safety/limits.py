@@ -10,6 +10,8 @@ import msgspec
 from divo_runtime.schema import Record
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Finite = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+"""A time or a rate: one without end would switch off what it is for."""
 
 
 class Limit(Record, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ class Watch(Record, frozen=True, kw_only=True):
     """How a guard reacts to what training has hardly ever shown."""
 
     reaction: Literal["ignore", "warn", "hold", "fault"] = "warn"
-    """`warn` counts and publishes, `hold` brakes until it is over, `fault` brakes and latches."""
+    """`warn` counts and publishes, `hold` brakes, and latches after `fault_after_ms`, `fault` brakes and latches."""
     tail: Annotated[float, msgspec.Meta(gt=0, le=0.5)] | None = None
     """Share of the held-out training data beyond the bound; nothing for the usual one."""
     cycles: Annotated[int, msgspec.Meta(ge=1)] = 3
@@ -75,7 +77,7 @@ class Safety(Record, frozen=True, kw_only=True):
     """Observation term that holds the measured velocities of the action's joints; needed for `hard_velocity`."""
     blend_s: Annotated[float, msgspec.Meta(ge=0)] = 0.5
     """Time from zero to full authority after activation [s]."""
-    fault_after_ms: Positive = 500.0
+    fault_after_ms: Finite = 500.0
     """Unusable input for longer than this latches a fault [ms]; until then the controller holds."""
     value_guard: Watch = Watch()
     """What to do when the critic thinks worse of the action than of nearly all actions on the training data."""

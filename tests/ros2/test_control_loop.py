@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -206,6 +207,99 @@ def test_a_rescue_does_not_wait_for_a_command_that_hangs_on_its_way(with_rate):
     assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
     robot.released.set()
     assert loop.stop(PATIENCE_S)
+
+
+@pytest.fixture
+def slow_loop(with_rate):
+    """Return a function that makes a loop of 1000 Hz whose robot takes 0.4 s to brake, and what it commands."""
+
+    def make(robot: RobotInMemory) -> ControlLoop:
+        contract = with_rate(1000.0)
+        limits = tuple(msgspec.structs.replace(one, acceleration=0.05) for one in contract.safety.limits)
+        safety = msgspec.structs.replace(contract.safety, limits=limits)
+        contract = msgspec.structs.replace(contract, safety=safety)
+        controller = Controller(contract, ConstantPolicy(), 0, time.perf_counter_ns)
+        assert controller.activate(robot.now_ns(), robot.measurements()) == ()
+        loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), Notes())
+        loop.start()
+        wait_until(lambda: robot.commands and robot.commands[-1] == pytest.approx(FULL_SPEED))
+        return loop
+
+    return make
+
+
+def speeds_after(robot: RobotInMemory, sent: int) -> np.ndarray:
+    return np.array([left for left, _ in robot.commands[sent:]])
+
+
+def test_braking_that_takes_longer_than_the_watchdog_s_patience_is_left_alone(slow_loop):
+    robot = RobotInMemory()
+    loop = slow_loop(robot)
+    watchdog = Watchdog(loop, silence_ns=150_000_000)
+    watchdog.start()
+    sent = len(robot.commands)
+    assert loop.stop(0.2)  # which is patience with silence, not with braking
+    watchdog.stop()
+
+    assert loop.failure is None
+    speeds = speeds_after(robot, sent)
+    assert speeds[-1] == 0.0
+    assert (np.diff(speeds) <= 0.0).all()
+
+
+def test_a_rescue_from_a_loop_that_hangs_while_it_brakes_goes_on_from_there(slow_loop):
+    class StuckRobot(RobotInMemory):
+        stuck, released = threading.Event(), threading.Event()
+
+        def publish(self, command, now_ns):
+            if 0.0 < command[0] < 0.01 and not self.stuck.is_set():
+                self.stuck.set()
+                self.released.wait()
+            super().publish(command, now_ns)
+
+    robot = StuckRobot()
+    robot.stuck.set()  # not on the way up
+    loop = slow_loop(robot)
+    robot.stuck.clear()
+    sent = len(robot.commands)
+    stopping = threading.Thread(target=loop.stop, args=(PATIENCE_S,))
+    stopping.start()
+    wait_until(robot.stuck.is_set)
+    wait_until(lambda: loop.rescue(silence_ns=20_000_000))
+
+    speeds = speeds_after(robot, sent)
+    assert speeds[-1] == 0.0
+    assert (np.diff(speeds) <= 0.0).all()
+    robot.released.set()
+    stopping.join(PATIENCE_S)
+    assert not stopping.is_alive()
+
+
+def test_a_request_that_was_not_answered_in_time_is_not_done_later_unless_it_says_so(with_rate, monkeypatch):
+    class Slow(ConstantPolicy):
+        waits, goes_on = threading.Event(), threading.Event()
+
+        def act(self, observation, noise):
+            self.waits.set()
+            self.goes_on.wait()
+            return super().act(observation, noise)
+
+    robot, policy, contract = RobotInMemory(), Slow(), with_rate(1000.0)
+    controller = Controller(contract, policy, 0, time.perf_counter_ns)
+    assert controller.activate(robot.now_ns(), robot.measurements()) == ()
+    loop = ControlLoop(controller, robot, contract.period_ns, MonotonicClock(), Notes())
+    loop.start()
+    wait_until(policy.waits.is_set)
+    monkeypatch.setattr("divo_controller.control_loop.ANSWER_TIMEOUT_S", 0.02)
+    done: list[str] = []
+    with pytest.raises(TimeoutError, match=r"within 0.02 s\.$"):
+        loop.ask(lambda: done.append("dropped"))
+    with pytest.raises(TimeoutError, match="still to be done"):
+        loop.ask(lambda: done.append("late"), late=True)
+    policy.goes_on.set()
+
+    assert loop.stop(PATIENCE_S)
+    assert done == ["late"]
 
 
 def test_says_before_each_step_when_its_command_is_due(make_loop):

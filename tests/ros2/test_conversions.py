@@ -10,12 +10,15 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.qos import HistoryPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from divo_controller.conversions import command_converter, read_command, stamp_ns
-from divo_controller.inputs import Inputs
+from divo_controller.conversions import command_converter, stamp_ns
+from divo_controller.inputs import Inputs, take_newest
 from divo_controller.ros_packages import RosPackageError, message_class
+from divo_controller.shadow import ActiveCommand
+from divo_runtime.commands import command_reader
 from divo_runtime.contract import Contract
 from divo_runtime.schema import parse_yaml
 
@@ -97,8 +100,9 @@ class Queue:
 
     msg_type = None
 
-    def __init__(self, depth: int = 1) -> None:
-        self.qos_profile = SimpleNamespace(depth=depth)
+    def __init__(self, depth: int = 1, keeps_all: bool = False) -> None:
+        history = HistoryPolicy.KEEP_ALL if keeps_all else HistoryPolicy.KEEP_LAST
+        self.qos_profile = SimpleNamespace(depth=depth, history=history)
         self.handle = self
         self.waiting: list[tuple[object, dict[str, int]]] = []
 
@@ -109,7 +113,8 @@ class Queue:
         """Let the handle go."""
 
     def arrive(self, message: object, received_ns: int) -> None:
-        self.waiting = [*self.waiting, (message, {"received_timestamp": received_ns})][-self.qos_profile.depth :]
+        room = 99 if self.qos_profile.history == HistoryPolicy.KEEP_ALL else self.qos_profile.depth
+        self.waiting = [*self.waiting, (message, {"received_timestamp": received_ns})][-room:]
 
     def take_message(self, kind: object, raw: bool) -> tuple[object, dict[str, int]] | None:
         return self.waiting.pop(0) if self.waiting else None
@@ -140,7 +145,7 @@ def test_a_command_read_back_is_the_command_that_was_sent(contract, kind):
     arm = msgspec.structs.replace(contract, action=msgspec.structs.replace(contract.action, type=kind))
     message = command_converter(arm, "base")(np.array([0.25, -0.5]), 0)
 
-    assert read_command(message, arm).tolist() == [0.25, -0.5]
+    assert command_reader(arm)(message).tolist() == [0.25, -0.5]
 
 
 def test_a_trajectory_of_another_controller_is_read_by_joint_name_and_refused_if_a_joint_is_missing(contract):
@@ -149,15 +154,29 @@ def test_a_trajectory_of_another_controller_is_read_by_joint_name_and_refused_if
     message = command_converter(arm, "base")(np.array([0.25, -0.5]), 0)
 
     message.joint_names = ["right", "left"]
-    assert read_command(message, arm).tolist() == [-0.5, 0.25]
+    assert command_reader(arm)(message).tolist() == [-0.5, 0.25]
     message.joint_names = ["right", "other"]
-    assert read_command(message, arm) is None
-    message.points = []
-    assert read_command(message, arm) is None
+    assert command_reader(arm)(message) == "command without left"
+    message.joint_names, message.points = ["left", "right"], []
+    assert "unreadable" in command_reader(arm)(message)
 
 
-def test_a_command_of_the_wrong_length_is_not_compared(contract):
-    assert read_command(Float64MultiArray(data=[0.1]), contract) is None
+@pytest.mark.parametrize("data", [[0.1], [0.1, float("nan")], []])
+def test_a_command_that_cannot_be_read_is_not_compared(contract, data):
+    queue = Queue()
+    active = ActiveCommand(queue, contract)
+    queue.arrive(Float64MultiArray(data=[0.25, 0.5]), 0)
+    assert active.compare(np.array([0.5, 0.5]), 1).largest == 0.25
+    queue.arrive(Float64MultiArray(data=data), 2)
+    assert active.compare(np.array([0.5, 0.5]), 3) is None
+
+
+def test_all_that_waits_is_taken_where_the_queue_keeps_all():
+    queue = Queue(keeps_all=True)
+    for number in range(5):
+        queue.arrive(number, number)
+    assert take_newest(queue) == (4, 4)
+    assert take_newest(queue) is None
 
 
 def test_an_unknown_message_says_which_package_lacks_it():

@@ -88,7 +88,7 @@ def test_an_emergency_stop_is_latched_and_outlives_deactivation_and_cleanup(cont
     assert robot.change_state("activate")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_brakes_the_robot_before_the_process_ends_cleanly(controller, robot, number):
     robot.start_policy()
     robot.wait_for(lambda: robot.commands and robot.commands[-1] == pytest.approx([0.3, -0.2]), "full speed")

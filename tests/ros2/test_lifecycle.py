@@ -57,6 +57,16 @@ def test_refuses_to_activate_without_input(controller, robot):
     robot.wait_for(lambda: "joint_states" in robot.values.get("reasons", ""), "the reason in the status")
 
 
+def test_an_emergency_stop_before_there_is_anything_to_stop_keeps_the_node_from_activating(controller, robot):
+    assert robot.trigger("emergency_stop").success
+    assert robot.change_state("configure")
+    robot.wait_for(lambda: robot.values.get("mode"), "a status")
+    assert not robot.change_state("activate")
+    assert "a fault is latched (emergency stop)" in controller.text
+    robot.wait_for(lambda: robot.trigger("reset_fault").success, "the reset")
+    robot.wait_for(lambda: robot.change_state("activate"), "activation")
+
+
 def test_autostart_waits_for_input_and_then_activates(start, bundle, robot):
     robot.publishing = False
     process = start("divo_controller.main", "--bundle", str(bundle), "--autostart", "true")

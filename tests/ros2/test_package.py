@@ -67,6 +67,7 @@ def test_the_parameter_file_names_every_parameter_with_a_value_it_accepts():
 
     assert set(given) == {item.name for item in fields(Parameters)}
     assert [check_parameter(name, value) for name, value in given.items()] == [""] * len(given)
+    assert given == {item.name: item.default for item in fields(Parameters)}  # none moves a robot by itself
 
 
 def test_colcon_builds_and_installs_the_package(tmp_path):

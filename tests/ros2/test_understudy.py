@@ -45,6 +45,19 @@ def asked(session: Session) -> list[np.ndarray]:
     return questions
 
 
+def test_it_begins_in_the_middle_of_a_motion_and_after_a_fault(session):
+    session.policy.deadline_ns = time.monotonic_ns() + 10**12
+    message = SimpleNamespace(name=["left", "right"], position=[0.1, -0.1], velocity=[0.9, 0.9])
+    moving = {"joint_states": Measurement(message, PERIOD_NS, PERIOD_NS)}
+    questions = asked(session)
+    assert session.understudy.play(PERIOD_NS, moving) is not None
+    for cycle in range(2, 100):  # stale for a second: a fault
+        session.understudy.play(cycle * PERIOD_NS, moving)
+    seen = len(questions)
+    assert session.understudy.play(100 * PERIOD_NS, measured(100 * PERIOD_NS, 2.0)) is not None
+    assert len(questions) > seen
+
+
 def test_it_plays_the_whole_cycle_up_to_the_command(session):
     session.policy.deadline_ns = time.monotonic_ns() + 10**12  # `auto` never has to switch
     questions = asked(session)

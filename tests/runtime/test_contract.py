@@ -30,6 +30,17 @@ def test_limits_come_in_the_order_of_the_action_not_of_the_file(arm):
     [
         (("rate_hz", "rate_hzz"), 4, "rate_hzz", "unknown key 'rate_hzz'", "known key", "Did you mean 'rate_hz'?"),
         (("unit: m\n", "unit: inch\n"), 18, "observation[1].unit", "'inch'", "one of rad, rad/s", "docs/contract.md"),
+        (("max_age_ms: 1000", "max_age_ms: .inf"), 19, "observation[1].max_age_ms", "inf", "<= 1000000000", ""),
+        (
+            ("acceleration: 2.0", "acceleration: 2e0"),
+            33,
+            "safety.limits[0].acceleration",
+            "'2e0'",
+            "float",
+            "Write 2.0",
+        ),
+        (("rate_hz: 10", "rate_hz: 10\nrate_hz: 20"), 5, "rate_hz", "lines 4 and 5", "", "Remove one"),
+        (("acceleration: 2.0", "velocity: 3.0, acceleration: 2.0"), 33, "velocity", "lines 33 and 33", "", "Remove"),
         (("rate_hz: 10", "rate_hz: 0"), 4, "rate_hz", "0", "> 0", "docs/contract.md"),
         (("    topic: goal\n", ""), 13, "observation[1]", "nothing", "the key 'topic'", "Add 'topic:'"),
         (("joints: [a, b]", "joints: [a, a]"), 6, "observation[0]", "['a', 'a']", "each joint once", ""),

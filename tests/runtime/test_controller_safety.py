@@ -176,6 +176,62 @@ def test_a_doubt_does_not_hide_a_measurement_beyond_a_hard_limit(hard):
     assert "the cycle is late" not in output.reasons
 
 
+def test_an_input_that_is_missing_does_not_hide_a_measurement_beyond_a_hard_limit():
+    goal = (
+        "  - {name: goal, topic: goal, type: geometry_msgs/msg/PointStamped, field: point, components: xy, unit: m,\n"
+    )
+    text = HARD.replace("action: {", goal + "     max_age_ms: 150}\naction: {")
+    controller = Controller(parse_yaml(text, Contract, "hard.yaml"), Steady(), 0, lambda: 0)
+    point = Measurement(SimpleNamespace(point=SimpleNamespace(x=0.0, y=0.0, z=0.0)), 0)
+    assert controller.activate(0, {**joints(0), "goal": point}) == ()
+    assert controller.step(200 * MS, {**joints(200), "goal": point}).mode is Mode.HOLDING
+    output = controller.step(300 * MS, {**joints(300, a=9.0), "goal": point})
+    assert (output.mode, output.reasons) == (Mode.FAULT, ("a: measured position 9, allowed -1.2 to 1.1",))
+    refusal = controller.reset_fault(400 * MS, {**joints(400, a=9.0), "goal": point})
+    assert len(refusal) == 2  # the goal, and where it stands
+
+
+def test_activation_is_refused_while_the_robot_moves(hard):
+    controller = Controller(hard, Steady(), 0, lambda: 0)
+    # 2 rad/s^2 for 0.1 s
+    assert controller.activate(0, joints(0, speed_a=0.19)) == ()
+    controller.deactivate()
+    assert controller.activate(0, joints(0, speed_a=-0.9)) == ("a moves at -0.9; bring it to rest first",)
+
+
+def test_a_position_fault_is_not_reset_where_the_robot_does_not_follow(position_arm, measure):
+    controller = Controller(position_arm, Steady(), 0, lambda: 0)
+    assert controller.activate(0, measure()) == ()
+    controller.emergency_stop()
+    controller.step(0, measure())
+    moved = measure(100 * MS, position=(0.0, 0.3))  # by hand, with the drive off; 1 rad/s for 0.1 s are allowed
+    (refusal,) = controller.reset_fault(100 * MS, moved)
+    assert refusal.startswith("b is not where it was sent")
+    controller.deactivate()
+    assert controller.reset_fault(100 * MS, moved) == ()
+    assert controller.activate(100 * MS, moved) == ()
+    np.testing.assert_allclose(controller.step(100 * MS, moved).command, [0.0, 0.3], atol=1e-7)
+
+
+def test_a_clock_set_forward_gives_no_authority(arm, measure):
+    controller = Controller(arm, Steady(), 0, lambda: 0)
+    assert controller.activate(0, measure()) == ()
+    controller.step(0, measure())
+    output = controller.step(9_000 * MS, measure(9_000 * MS))
+    assert output.mode is Mode.BLENDING
+    np.testing.assert_allclose(output.command, [0.2, 0.2])
+    assert controller.step(9_100 * MS, measure(9_100 * MS)).mode is Mode.BLENDING  # 0.3 of 0.4 s
+
+
+def test_an_emergency_stop_is_named_beside_the_fault_that_is_latched(running, measure):
+    controller = running()
+    controller.latch("goal stale")
+    controller.emergency_stop()
+    controller.emergency_stop()
+    assert controller.fault == "emergency stop; goal stale"
+    assert step_at(controller, measure, 500).reasons == ("emergency stop; goal stale",)
+
+
 def test_soft_limits_and_joints_without_hard_ones_do_not_stop(hard):
     controller = Controller(hard, Steady(), 0, lambda: 0)
     controller.activate(0, joints(0))

@@ -10,6 +10,7 @@ from divo_controller.control_loop import ControlLoop
 from divo_controller.hot_reload import Trial
 from divo_controller.robot_topics import RobotTopics
 from divo_controller.session import Session
+from divo_runtime.output import EMERGENCY_STOP
 
 T = TypeVar("T")
 
@@ -27,10 +28,24 @@ class Assembly:
     trial: Trial | None = None
     """From a reload while active to the end of its first cycles."""
 
-    def between_cycles(self, action: Callable[[], T]) -> T:
+    fault: str = ""
+    """What is to be latched when there is a session: an emergency stop, or what was latched in the last one."""
+
+    def emergency_stop(self) -> None:
+        """Latch the fault; of a node that is not configured, for when it is. May come from any thread."""
+        if self.session:
+            self.session.controller.emergency_stop()
+        else:
+            self.fault = self.fault or EMERGENCY_STOP
+
+    def between_cycles(self, action: Callable[[], T], late: bool = False) -> T:
         """Run an action on the controller in the thread that owns it now.
 
+        Args:
+            action: What to do.
+            late: Whether it is still to be done when it could not be done in time.
+
         Raises:
-            TimeoutError: If no cycle boundary came in time; the action is still done at the next one.
+            TimeoutError: If no cycle boundary came in time.
         """
-        return self.loop.ask(action) if self.loop else action()
+        return self.loop.ask(action, late) if self.loop else action()

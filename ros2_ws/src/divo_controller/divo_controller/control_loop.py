@@ -31,8 +31,15 @@ ANSWER_TIMEOUT_S = 1.0
 OVERRUN_NS = 25_000_000
 """By how much a rehearsal may make a cycle late that still asks the policy, which might take as long once more."""
 
+LOOK_AGAIN_S = 0.1
+"""How often a thread that brakes is looked at."""
+
 LOCK_TIMEOUT_S = 0.05
 """How long a rescue waits for a command that is just being sent; sending takes far less unless it hangs."""
+
+
+class RevokedError(RuntimeError):
+    """The control thread may send nothing more: it hung, and the robot was brought to rest without it."""
 
 
 class Robot(Protocol):
@@ -102,6 +109,7 @@ class ControlLoop:
         self._over = Event()
         self._sending = Lock()
         self._revoked = False
+        self._braking: deque[JointArray] | None = None
         self._sent_ns = 0
         self._failure: Exception | None = None
         self._cycles = 0
@@ -148,22 +156,37 @@ class ControlLoop:
             f"The control thread sent nothing for {silence_ms:.0f} ms; it hangs{self._place()}."
         )
         self._controller.latch(str(self._failure))
-        self._decelerate()
+        self._brake(self._robot.publish)
         self._over.set()
         self._ended()
         return True
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop at a cycle boundary, decelerate, end the thread; return whether it ended in time."""
+        """Stop at a cycle boundary, decelerate, end the thread.
+
+        Braking takes the time that it takes, however long.
+
+        Args:
+            timeout_s: How long the thread may send nothing.
+
+        Returns:
+            Whether it ended.
+        """
         self._stop.set()
-        self._thread.join(timeout_s)
+        begun_ns = monotonic_ns()
+        while self._thread.is_alive() and monotonic_ns() - max(begun_ns, self._sent_ns) < timeout_s * 1e9:
+            self._thread.join(LOOK_AGAIN_S)
         return not self._thread.is_alive()
 
-    def ask(self, action: Callable[[], T]) -> T:
+    def ask(self, action: Callable[[], T], late: bool = False) -> T:
         """Run `action` between two cycles and return its result.
 
+        Args:
+            action: What to do.
+            late: Whether it is still to be done when it could not be done in time.
+
         Raises:
-            TimeoutError: If no cycle boundary came in time; the action is still done at the next one.
+            TimeoutError: If no cycle boundary came in time.
         """
         answer: Future[T] = Future()
         self._requests.append((action, answer))
@@ -172,7 +195,8 @@ class ControlLoop:
         try:
             return answer.result(ANSWER_TIMEOUT_S)
         except NoAnswerError as error:
-            raise TimeoutError(f"The control thread did not answer within {ANSWER_TIMEOUT_S:g} s.") from error
+            rest = "" if not late and answer.cancel() else "; it is still to be done"
+            raise TimeoutError(f"The control thread did not answer within {ANSWER_TIMEOUT_S:g} s{rest}.") from error
 
     def _run(self) -> None:
         try:
@@ -184,9 +208,10 @@ class ControlLoop:
         except Exception as error:  # whatever it is, the robot must be stopped; the node reports it
             self._failure = self._failure or error
         if not self._revoked:
-            self._decelerate()
+            self._brake(self._send)
         self._controller.deactivate()
-        self._over.set()
+        if not self._revoked:  # else whoever took the robot away says when it is at rest
+            self._over.set()
         self._answer_requests()
         if not self._revoked:
             self._ended()
@@ -205,11 +230,7 @@ class ControlLoop:
         self._mode = output.mode
         decided_ns = perf_counter_ns()
         if output.command is not None:
-            with self._sending:
-                if self._revoked:
-                    raise TimeoutError("the robot was taken away from this thread")
-                self._robot.publish(output.command, now_ns)
-            self._sent_ns = monotonic_ns()
+            self._send(output.command, now_ns)
         end_ns = perf_counter_ns()
         self._cycles += 1
         slack_ns = self._clock.deadline_ns + self._period_ns - self._clock.now_ns()
@@ -229,7 +250,7 @@ class ControlLoop:
 
     def _rehearse(self) -> None:
         """Take what has come, which then need not be taken in the cycle itself, and let it be played with that."""
-        if self._mode in (Mode.BLENDING, Mode.RUNNING):
+        if self._mode in (Mode.BLENDING, Mode.RUNNING) and not self._revoked:
             measurements = self._robot.measurements()
             self._crew.rehearse(self._robot.now_ns(), measurements)
 
@@ -238,15 +259,30 @@ class ControlLoop:
         frame = sys._current_frames().get(self._thread.ident or 0)
         return f" in {frame.f_code.co_name}, {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
-    def _decelerate(self) -> None:
-        """Send the stop commands at the period, on the steady clock, because a simulated one may stand still."""
+    def _send(self, command: JointArray, now_ns: int) -> None:
+        """Publish from the control thread, as long as the robot is its own."""
+        with self._sending:
+            if self._revoked:
+                raise RevokedError("the robot was taken away from this thread")
+            self._robot.publish(command, now_ns)
+        self._sent_ns = monotonic_ns()
+
+    def _brake(self, send: Callable[[JointArray, int], None]) -> None:
+        """Send the stop commands at the period, on the steady clock, because a simulated one may stand still.
+
+        A rescue in the middle of it goes on where the control thread came to.
+        """
+        if self._braking is None:
+            self._braking = deque(self._controller.stop_commands())
         clock = MonotonicClock()
         due_ns = clock.now_ns()
         try:
-            for command in self._controller.stop_commands():
+            while self._braking:
                 due_ns += self._period_ns
                 clock.sleep_until_ns(due_ns)
-                self._robot.publish(command, self._robot.now_ns())
+                send(self._braking.popleft(), self._robot.now_ns())
+        except RevokedError:
+            pass  # the rescue brakes
         except Exception as error:  # nothing more can be sent; the node reports it
             error.__context__ = self._failure
             self._failure = error
@@ -254,6 +290,8 @@ class ControlLoop:
     def _answer_requests(self) -> None:
         while self._requests:
             action, answer = self._requests.popleft()
+            if not answer.set_running_or_notify_cancel():
+                continue
             try:
                 answer.set_result(action())
             except Exception as error:  # it belongs to whoever asked

@@ -1,12 +1,10 @@
-"""Between ROS messages and the runtime: commands out, commands of others and times in."""
+"""Between ROS messages and the runtime: commands out, times in."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from divo_controller.ros_packages import message_class
 from divo_runtime.contract import Contract
@@ -44,32 +42,6 @@ def command_converter(contract: Contract, frame_id: str) -> CommandConverter:
     if contract.action.type == "geometry_msgs/msg/TwistStamped":
         return _to_twist(message, contract, frame_id)
     return _to_trajectory(message, contract)
-
-
-def read_command(message: Any, contract: Contract) -> JointArray | None:
-    """Return the command in a message of the contract's command type, as the active controller publishes it.
-
-    Args:
-        message: From the contract's command topic.
-        contract: Says the message type, the names and their order.
-
-    Returns:
-        (act_dim,) float64; None if the message does not hold one value for every name.
-    """
-    names, kind = contract.action.names, contract.action.type
-    try:
-        if kind == "std_msgs/msg/Float64MultiArray":
-            values = list(message.data)
-        elif kind == "geometry_msgs/msg/TwistStamped":
-            parts = [name.split(".") for name in names]
-            values = [getattr(getattr(message.twist, vector), letter) for vector, letter in parts]
-        else:
-            target = "positions" if contract.action.kind == "joint_position" else "velocities"
-            found = dict(zip(message.joint_names, getattr(message.points[0], target), strict=True))
-            values = [found[name] for name in names]
-    except (IndexError, KeyError, ValueError):
-        return None
-    return np.array(values, np.float64) if len(values) == len(names) else None
 
 
 def _to_array(message: Any, contract: Contract) -> CommandConverter:

@@ -58,7 +58,7 @@ class Report:
     clips: tuple[str, ...] = ()
     """Limits that shortened the last command."""
     counters: Mapping[str, int] = field(default_factory=dict)
-    """Events since activation, by name."""
+    """Events since the bundle was configured, by name."""
     warnings: tuple[str, ...] = ()
     """What is not as it should be without keeping the policy from commanding, one line each."""
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.qos import HistoryPolicy
 
 from divo_controller.conversions import stamp_ns
 from divo_runtime.observation import Measurement
+
+MOST_WAITING = 1000
+"""How many messages are taken at a time where all are kept, so that a flood does not hold the control thread up."""
 
 
 class Polled(CallbackGroup):
@@ -44,9 +48,9 @@ def take_newest(subscription: Any) -> tuple[Any, int] | None:
         The message that came last and when the middleware received it [ns]; None if none waited.
     """
     newest = None
-    handle = subscription.handle
+    handle, profile = subscription.handle, subscription.qos_profile
     with handle:
-        for _ in range(max(subscription.qos_profile.depth, 1)):
+        for _ in range(MOST_WAITING if profile.history == HistoryPolicy.KEEP_ALL else max(profile.depth, 1)):
             taken = handle.take_message(subscription.msg_type, False)
             if taken is None:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,12 @@ from typing import Any
 from divo_controller.parameters import Parameters, parse_arguments
 from divo_controller.ros_packages import RosPackageError, require_modules
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""The last one comes when a terminal is closed or a connection breaks."""
 WATCH_PERIOD_S = 0.5
 """How often the main thread looks whether the executor is still alive."""
+STUCK_S, LOST_S = 2.0, 10.0
+"""After so long an executor that should end is taken for stuck, and the robot stopped without it; then it is left."""
 
 EPILOG = """
 Every option is a ROS parameter of the node too, and ROS's own arguments follow after --ros-args:
@@ -31,13 +35,13 @@ Without autostart the node waits to be configured and activated, by a lifecycle 
 
 Topics and services: ~/status ~/timing ~/policy_metadata ~/is_active, with --shadow true ~/shadow_command
 ~/divergence; ~/reset_fault ~/emergency_stop ~/reload; it listens to emergency_stop (std_msgs/Empty). The topics of the
-robot are named by the bundle's contract. SIGINT and SIGTERM bring the robot to rest first. docs/controller.md explains
-all of them. This is not functional safety: the hardware emergency stop has the last word.
+robot are named by the bundle's contract. SIGINT, SIGTERM and SIGHUP bring the robot to rest first.
+docs/controller.md explains all of them. This is not functional safety: the hardware emergency stop has the last word.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM.
+    """Run the node until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         arguments: Command line without the program's name; that of the process by default.
@@ -89,9 +93,10 @@ def _run(overrides: dict[str, Any], ros_arguments: list[str]) -> int:
 
     # Blocked before any thread exists, the signals are blocked in all of them and wait for `sigtimedwait` below: the
     # robot is stopped by ordinary code, not inside a signal handler, and ROS stays up until that is done.
-    for number in STOP_SIGNALS:
+    ends = {number for number in STOP_SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
+    for number in ends:  # with nohup, a terminal that closes is to change nothing
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     parameters = [Parameter(name, value=value) for name, value in overrides.items()]
     try:
@@ -112,11 +117,17 @@ def _run(overrides: dict[str, Any], ros_arguments: list[str]) -> int:
 
     messages = Thread(target=move_messages, name="executor", daemon=True)
     messages.start()
-    while messages.is_alive() and signal.sigtimedwait(STOP_SIGNALS, WATCH_PERIOD_S) is None:
+    while messages.is_alive() and signal.sigtimedwait(ends, WATCH_PERIOD_S) is None:
         pass
     failed = not messages.is_alive()
     executor.create_task(stopping.set)  # a callback, since waking alone does not end `spin_once`
-    messages.join()
+    messages.join(STUCK_S)
+    if messages.is_alive():
+        node.stop_robot()
+        messages.join(LOST_S)
+    if messages.is_alive():
+        sys.stderr.write("divo-controller: The executor does not end; the robot was stopped without it.\n")
+        os._exit(1)  # what frees the node would wait for the executor
     node.stop()
     executor.shutdown()
     node.destroy_node()

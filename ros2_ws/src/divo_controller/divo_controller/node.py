@@ -36,7 +36,7 @@ from divo_runtime.timing.realtime import freeze_garbage, lock_memory, take_turns
 
 AUTOSTART_PERIOD_S = 0.2
 STOP_TIMEOUT_S = 5.0
-"""Far longer than any robot needs to decelerate; only a hung policy takes this long."""
+"""How long the control thread may send nothing when it is to end; only a hung policy takes this long."""
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -79,7 +79,6 @@ class ControllerNode(LifecycleNode):
         self._watchdog: Watchdog | None = None
         self._awake: AwakeCores | None = None
         self._hangs = False
-        self._fault = ""
         self._recorder = NodeRecorder(self, self._assembly, self._warn)
         self._reporter = Reporter(self, self._assembly, self._settings, self._recorder.look)
         self._reporter.topics.publish_active(False)
@@ -150,6 +149,11 @@ class ControllerNode(LifecycleNode):
         self._close()
         return SUCCESS
 
+    def stop_robot(self) -> None:
+        """Bring the robot to rest and do nothing else; may be called beside the executor."""
+        if loop := self._assembly.loop:
+            loop.stop(STOP_TIMEOUT_S)
+
     def stop(self) -> None:
         """Bring the robot to rest and finalize the node, whatever its state; the executor must not run any more."""
         if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
@@ -168,9 +172,11 @@ class ControllerNode(LifecycleNode):
         self._close()
         session = self._recorder.begin(session, settings)
         self._assembly.session, self._assembly.robot = session, robot
-        if self._fault:
-            session.controller.latch(self._fault)
-            self.get_logger().warning(f"The fault from before ({self._fault}) stays latched until it is reset.")
+        if self._assembly.fault:
+            session.controller.latch(self._assembly.fault)
+            self.get_logger().warning(
+                f"The fault from before ({self._assembly.fault}) stays latched until it is reset."
+            )
         if settings.realtime_priority > 0:
             self._note("memory", "locked", lock_memory())
         self._announce(session, settings)
@@ -189,7 +195,7 @@ class ControllerNode(LifecycleNode):
         if self._assembly.robot:
             self._assembly.robot.destroy()
         if self._assembly.session:
-            self._fault = self._assembly.session.controller.fault
+            self._assembly.fault = self._assembly.session.controller.fault
             self._assembly.session.close()
         self._assembly.session = self._assembly.robot = None
         self._recorder.end()
@@ -239,9 +245,9 @@ class ControllerNode(LifecycleNode):
         if loop.failure:
             self._reporter.monitor.failed(str(loop.failure))
         self._reporter.monitor.end()
-        if stopped:
+        if stopped and not loop.failure:
             self.get_logger().info("Inactive: the robot was brought to rest.")
-        else:
+        elif not stopped:
             self._hangs = True
             self.get_logger().fatal("The control thread does not end. Restart the node.")
         return stopped

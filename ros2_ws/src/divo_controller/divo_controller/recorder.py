@@ -74,12 +74,12 @@ class NodeRecorder:
             )
 
     def look(self) -> None:
-        """Warn when a recording breaks off or loses something; called now and then by the executor."""
-        if self._recorder is None:
+        """Warn when a recording breaks off or loses something; called now and then, from another thread than `end`."""
+        if (recorder := self._recorder) is None:
             return
-        lost = {what: count for what, count in self._recorder.dropped.items() if count}
-        broken = f"nothing is recorded any more, control goes on: {self._recorder.problem}"
-        warnings: tuple[str, ...] = (broken,) if self._recorder.problem else ()
+        lost = {what: count for what, count in recorder.dropped.items() if count}
+        broken = f"nothing is recorded any more, control goes on: {recorder.problem}"
+        warnings: tuple[str, ...] = (broken,) if recorder.problem else ()
         if lost:
             warnings += (f"the recording lost {', '.join(f'{count} {what}' for what, count in lost.items())}",)
         if warnings != self._told:

@@ -6,6 +6,7 @@ second and with the interpreter's lock held; in a loop of 1000 Hz that is most o
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
@@ -20,6 +21,8 @@ from divo_controller.parameters import Parameters
 
 DIAGNOSTICS_PERIOD_S = 0.99
 """A little less than a second, so that a status every second is not just too early."""
+
+ERRORS_PERIOD_S = 5.0
 
 
 class Reporter:
@@ -63,11 +66,14 @@ class Reporter:
         due_s = monotonic()
         while True:
             last = self._stop.wait(self._period_s)
-            self._look()
-            report = self._report()
-            self.topics.publish_status(report)
-            if last or monotonic() >= due_s:
-                self.topics.publish_diagnostics(report, self._node.get_clock().now().nanoseconds)
-                due_s = monotonic() + DIAGNOSTICS_PERIOD_S
+            try:
+                self._look()
+                report = self._report()
+                self.topics.publish_status(report)
+                if last or monotonic() >= due_s:
+                    self.topics.publish_diagnostics(report, self._node.get_clock().now().nanoseconds)
+                    due_s = monotonic() + DIAGNOSTICS_PERIOD_S
+            except Exception:  # parts come and go beside this thread; without it nobody would see how the node is
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=ERRORS_PERIOD_S)
             if last:
                 return

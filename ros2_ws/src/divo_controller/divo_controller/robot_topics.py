@@ -41,6 +41,7 @@ class RobotTopics:
         self._node = node
         self._simulated = node.get_parameter("use_sim_time").value
         self._convert = command_converter(contract, frame_id)
+        self._convert_for_nothing = command_converter(contract, frame_id)  # not the message that another thread sends
         command_type = message_class(contract.action.type)
         types = {topic: message_class(name) for topic, name in contract.topics.items()}
         self._polled = Polled()
@@ -85,7 +86,7 @@ class RobotTopics:
 
     def rehearse(self, command: JointArray, now_ns: int) -> None:
         """Make the message of a command (act_dim,), and send nothing."""
-        self._convert(command, now_ns)
+        self._convert_for_nothing(command, now_ns)
 
     def begin(self) -> None:
         """Start anew at activation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -61,25 +62,27 @@ class Services:
             self._on_stop_message(None)
 
     def _on_stop_message(self, message: Any) -> None:
-        if self._assembly.session:
-            self._assembly.session.controller.emergency_stop()
+        self._assembly.emergency_stop()
         self._node.get_logger().warning(f"Emergency stop on the topic '{EMERGENCY_STOP_TOPIC}'.")
 
     def _on_emergency_stop(self, request: Any, response: Any) -> Any:
-        if self._assembly.session is None:
-            return _answer(response, "The node is not configured; it sends no commands.")
-        self._assembly.session.controller.emergency_stop()
+        self._assembly.emergency_stop()
         self._node.get_logger().warning("Emergency stop was asked for.")
-        return _answer(response, "", "The fault 'emergency stop' is latched; the robot brakes.")
+        return _answer(response, "", "The fault 'emergency stop' is latched; an active robot brakes.")
 
     def _on_reset_fault(self, request: Any, response: Any) -> Any:
         session, robot = self._assembly.session, self._assembly.robot
         if session is None or robot is None:
             return _answer(response, "The node is not configured.")
+        asked = session.controller.fault
+
+        def reset() -> tuple[str, ...]:
+            if session.controller.fault != asked:  # nobody has seen that one yet
+                return (f"another fault was latched meanwhile: {session.controller.fault}",)
+            return session.controller.reset_fault(robot.now_ns(), robot.measurements())
+
         try:
-            reasons = self._assembly.between_cycles(
-                lambda: session.controller.reset_fault(robot.now_ns(), robot.measurements())
-            )
+            reasons = self._assembly.between_cycles(reset)
         except TimeoutError as error:
             return _answer(response, str(error))
         return _answer(response, "; ".join(reasons), "The fault is reset.")
@@ -98,10 +101,17 @@ class Services:
         except DivoError as error:
             self._node.get_logger().error(f"Reload failed; the old policy stays. {error}")
             return _answer(response, f"The old policy stays. {error}")
+        except Exception as error:  # whatever is wrong with a bundle, it must not end the node that commands
+            self._node.get_logger().error(f"Reload failed; the old policy stays.\n{traceback.format_exc()}")
+            return _answer(response, f"The old policy stays. {type(error).__name__}: {error}")
         finally:
             self._reloading = False
+        loaded = self._loaded()
+        return _answer(response, "" if loaded else "The node was shut down meanwhile.", loaded)
+
+    def _loaded(self) -> str:
         session = self._assembly.session
-        return _answer(response, "", f"Loaded '{session.choice}' of {session.bundle.folder}.")
+        return f"Loaded '{session.choice}' of {session.bundle.folder}." if session else ""
 
     async def _reload_active(self) -> None:
         """Load beside the running policy, swap, and wait for the end of the trial.
@@ -126,7 +136,7 @@ class Services:
         trial = Trial(old, new, settings.trial_cycles, self._install, verdict.give)
         assembly.trial = trial
         try:
-            assembly.between_cycles(trial.swap)
+            assembly.between_cycles(trial.swap, late=True)
         except TimeoutError as error:  # the end of the loop, by the watchdog or by hand, ends the trial too
             self._node.get_logger().error(f"The swap waits. {error}")
         problem = await verdict.future
@@ -136,7 +146,8 @@ class Services:
             raise DivoError(
                 f"The policy '{new.choice}' of {new.bundle.folder} was taken back in its first cycles.", got=problem
             )
-        self._announce(trial.new, settings)
+        if assembly.session is not None:
+            self._announce(trial.new, settings)
 
     def _install(self, session: Session) -> None:
         self._assembly.session = session

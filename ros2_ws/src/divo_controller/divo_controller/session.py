@@ -17,7 +17,7 @@ from divo_runtime.controller import Controller
 from divo_runtime.errors import BackendError, BundleError, DivoError
 from divo_runtime.interfaces import Policy
 from divo_runtime.policy import NetworkPolicy, warm_up
-from divo_runtime.safety.guards import Guard
+from divo_runtime.safety.guards import Guard, open_guard
 from divo_runtime.timing.deadline import DeadlineChooser, DeadlinePolicy, RunningP99
 
 AUTO = "auto"
@@ -110,13 +110,13 @@ def open_session(parameters: Parameters) -> Session:
         raise
     first = next(iter(policies.values()))
     policy: Policy = first if parameters.policy != AUTO else _choosing(policies, durations_ns, bundle.contract)
-    guard, other_guard = (Guard(bundle.contract.safety, bundle.manifest.x_divo.calibration) for _ in range(2))
+    guard = open_guard(bundle)
     return Session(
         bundle,
         policy,
         guard,
         Controller(bundle.contract, policy, parameters.seed, time.perf_counter_ns, guard),
-        Understudy(bundle.contract, policy, other_guard),
+        Understudy(bundle.contract, policy, open_guard(bundle)),
         parameters.policy,
         {name: float(np.median(values)) / 1e6 for name, values in durations_ns.items()},
         {name: RunningP99(values).value_ns / 1e6 for name, values in durations_ns.items()},

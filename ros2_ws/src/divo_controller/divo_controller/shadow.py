@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from divo_controller.conversions import read_command
 from divo_controller.inputs import take_newest
+from divo_runtime.commands import command_reader
 from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 
@@ -87,9 +87,9 @@ class ActiveCommand:
     """
 
     def __init__(self, subscription: Any, contract: Contract) -> None:
-        self._subscription, self._contract = subscription, contract
+        self._subscription, self._read = subscription, command_reader(contract)
         self._limit_ns = FRESH_PERIODS * contract.period_ns
-        self._newest: tuple[JointArray | None, int] | None = None
+        self._newest: tuple[JointArray | str, int] | None = None
 
     def compare(self, command: JointArray, system_ns: int) -> Divergence | None:
         """Compare a command (act_dim,) with the newest one on the topic.
@@ -102,7 +102,7 @@ class ActiveCommand:
             The divergence; None if the active controller sends nothing, or nothing that can be read.
         """
         if taken := take_newest(self._subscription):
-            self._newest = (read_command(taken[0], self._contract), taken[1])
-        if self._newest is None or self._newest[0] is None or system_ns - self._newest[1] > self._limit_ns:
+            self._newest = (self._read(taken[0]), taken[1])
+        if self._newest is None or isinstance(self._newest[0], str) or system_ns - self._newest[1] > self._limit_ns:
             return None
         return Divergence(command - self._newest[0])

@@ -41,9 +41,10 @@ class Understudy:
             measurements: Topic -> newest measurement.
         """
         if self._controller.fault:
+            self._controller.deactivate()
             self._controller.reset_fault(now_ns, measurements)
-        if self._controller.mode is Mode.INACTIVE:
-            self._controller.activate(now_ns, measurements)
+        if self._controller.mode is Mode.INACTIVE:  # the robot may move by then, as after a reload
+            self._controller.activate(now_ns, measurements, moving=True)
         return self._controller.step(now_ns, measurements).command
 
 
