@@ -120,6 +120,19 @@ def test_an_exception_in_the_thread_brakes_the_robot_before_it_is_reported(make_
     assert robot.commands[298] == pytest.approx(FULL_SPEED)
     assert robot.commands[-1] == pytest.approx([0.0, 0.0], abs=1e-6)
     assert controller.mode is Mode.INACTIVE
+    assert loop.braked
+
+
+def test_a_robot_that_takes_no_more_commands_is_not_said_to_be_at_rest(slow_loop):
+    robot = RobotInMemory()
+    loop = slow_loop(robot)
+    robot.fails_at = len(robot.commands) + 200
+    wait_until(lambda: robot.fails_at == 0)  # the loop's command; then one while it brakes
+    robot.fails_at = len(robot.commands) + 50
+
+    wait_until(lambda: loop.over)
+    assert str(loop.failure) == "the cable is gone"
+    assert not loop.braked
 
 
 def test_answers_requests_between_cycles_and_after_its_end(make_loop):

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswerError
 from threading import Event, Lock, Thread
 from time import monotonic_ns, perf_counter_ns
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from divo_controller.cycle import Cycle, describe_cycle
+from divo_controller.cycle import describe_cycle
+from divo_controller.interfaces import Crew, Robot
 from divo_controller.rehearsal import SHORTEST_PERIOD, RehearsingClock
 from divo_runtime.controller import Controller, Mode
 from divo_runtime.fields import JointArray
-from divo_runtime.observation import Measurement
 from divo_runtime.timing.loop import Clock, LoopStats, MonotonicClock, run_loop
 
 T = TypeVar("T")
@@ -40,38 +40,6 @@ LOCK_TIMEOUT_S = 0.05
 
 class RevokedError(RuntimeError):
     """The control thread may send nothing more: it hung, and the robot was brought to rest without it."""
-
-
-class Robot(Protocol):
-    """What the loop needs of the node around it."""
-
-    def measurements(self) -> Mapping[str, Measurement]:
-        """Return the newest measurement of each topic."""
-
-    def now_ns(self) -> int:
-        """Return the time in the clock of the measurements' stamps [ns]."""
-
-    def publish(self, command: JointArray, now_ns: int) -> None:
-        """Send a command (act_dim,)."""
-
-
-class Crew(Protocol):
-    """What the node does around each cycle, in the control thread."""
-
-    def prepare(self) -> None:
-        """Get the thread ready, such as by raising its priority; called once."""
-
-    def begin(self, deadline_ns: int) -> None:
-        """Note when this cycle's command is due, in `time.monotonic_ns`; called before each step."""
-
-    def policy_name(self) -> str:
-        """Return the name of the policy that acted last."""
-
-    def rehearse(self, now_ns: int, measurements: Mapping[str, Measurement]) -> None:
-        """Play the coming cycle for nothing; called shortly before it, while the policy is followed."""
-
-    def report(self, cycle: Cycle) -> None:
-        """Take note of a cycle whose command was sent."""
 
 
 class ControlLoop:
@@ -127,12 +95,17 @@ class ControlLoop:
 
     @property
     def over(self) -> bool:
-        """Whether the robot was brought to rest, by the thread itself or by a rescue."""
+        """Whether nothing more will be sent, by the thread itself or by a rescue."""
         return self._over.is_set()
 
     @property
+    def braked(self) -> bool:
+        """Whether every stop command was sent."""
+        return self._over.is_set() and not self._braking
+
+    @property
     def failure(self) -> Exception | None:
-        """What ended the loop by itself, once the robot was brought to rest."""
+        """What ended the loop by itself, once nothing more will be sent."""
         return self._failure if self._over.is_set() else None
 
     @property

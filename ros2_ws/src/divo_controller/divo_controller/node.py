@@ -269,11 +269,12 @@ class ControllerNode(LifecycleNode):
             self.executor.create_task(self._tidy_up)
 
     def _tidy_up(self) -> None:
-        """Leave the state active if the control loop has ended by itself; the robot is at rest already."""
+        """Leave the state active if the control loop has ended by itself, and braked already."""
         loop = self._assembly.loop
         if loop is not None and loop.failure is not None:
             trace = "".join(traceback.format_exception(loop.failure))
-            self.get_logger().fatal(f"The control loop failed; the robot was brought to rest.\n{trace}")
+            rest = "the robot was brought to rest" if loop.braked else "THE ROBOT COULD NOT BE BRAKED"
+            self.get_logger().fatal(f"The control loop failed; {rest}.\n{trace}")
             self.trigger_deactivate()
 
     def _on_autostart_timer(self) -> None:

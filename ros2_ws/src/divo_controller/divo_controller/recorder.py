@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from divo_controller.assembly import Assembly
-from divo_controller.control_loop import Robot
 from divo_controller.conversions import command_converter
 from divo_controller.cycle import Cycle
+from divo_controller.interfaces import Robot
 from divo_controller.parameters import Parameters
 from divo_controller.ros_packages import message_class
 from divo_controller.session import Session
