@@ -14,7 +14,7 @@ from typing import Any, cast
 from divo_runtime.controller import Controller, ControllerOutput, Measurements, Mode
 from divo_runtime.fields import JointArray
 from divo_runtime.interfaces import Policy
-from divo_runtime.recording.messages import CycleTimes
+from divo_runtime.recording.messages import ACTIVATE, ACTIVATE_MOVING, CycleTimes
 from divo_runtime.safety.guards import Guard
 
 Note = Callable[["Step | Call"], None]
@@ -78,14 +78,17 @@ class RecordedController:
         """Pass on what changes nothing: `mode`, `fault`, `counters` and the like."""
         return getattr(self._controller, name)
 
-    def activate(self, now_ns: int, measurements: Measurements, seed: int | None = None) -> tuple[str, ...]:
+    def activate(
+        self, now_ns: int, measurements: Measurements, seed: int | None = None, moving: bool = False
+    ) -> tuple[str, ...]:
         """As the controller's."""
-        refused = self._controller.activate(now_ns, measurements, seed)
+        refused = self._controller.activate(now_ns, measurements, seed, moving)
         if not refused:
             self._number = self._draw = 0
             self._seed = self._seed if seed is None else seed
         given = -1 if seed is None else seed
-        self._note(Call("activate", now_ns, measurements, given, text=self._policy(), result=refused))
+        kind = ACTIVATE_MOVING if moving else ACTIVATE
+        self._note(Call(kind, now_ns, measurements, given, text=self._policy(), result=refused))
         return refused
 
     def step(self, now_ns: int, measurements: Measurements) -> ControllerOutput:

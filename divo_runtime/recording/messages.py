@@ -62,10 +62,13 @@ int64 now_ns             # time that the controller was given [ns]; 0: none
 int64 seed               # seed given at activation; -1: none
 int64 during             # 1: came from another thread in the middle of the next cycle
 {_INPUTS}\
-string kind              # activate, deactivate, reset_fault, emergency_stop, latch, hold, adopt, lost
+string kind              # activate, activate_moving, deactivate, reset_fault, emergency_stop, latch, hold, adopt, lost
 string text              # name of the policy in use; latch, hold: the reason; adopt: the bundle (JSON); lost: how much
 string[] result          # why the controller refused; empty: done
 """
+
+ACTIVATE, ACTIVATE_MOVING = "activate", "activate_moving"
+"""Kinds of event: on a robot at rest, and beside another controller that may move it."""
 
 _CYCLE_HEAD = struct.Struct("<QQQqqdqqqqqqqq")
 _EVENT_HEAD = struct.Struct("<Qqqq")

@@ -17,7 +17,7 @@ from divo_runtime.contract import Contract
 from divo_runtime.controller import Controller, ControllerOutput, Mode
 from divo_runtime.interfaces import Policy, PolicyAction
 from divo_runtime.observation import FloatArray
-from divo_runtime.recording.messages import EMPTY, CycleRecord, EventRecord
+from divo_runtime.recording.messages import ACTIVATE, ACTIVATE_MOVING, EMPTY, CycleRecord, EventRecord
 from divo_runtime.recording.reader import RecordingReader
 from divo_runtime.safety.guards import Guard
 
@@ -156,7 +156,7 @@ class Replay:
     def _tell(self, event: EventRecord) -> Difference | None:
         if event.kind == "lost":
             return None
-        if event.kind == "activate" and not event.result and not self._sure:
+        if event.kind in (ACTIVATE, ACTIVATE_MOVING) and not event.result and not self._sure:
             self._controller, self._sure = self._make_controller(), True
         if event.kind == "adopt":
             about = json.loads(event.text)
@@ -173,9 +173,9 @@ class Replay:
         """Repeat a call and compare what the controller said."""
         controller, said = self._controller, event.result
         self._events += 1
-        if event.kind == "activate":
-            seed = None if event.seed < 0 else event.seed
-            said = controller.activate(event.now_ns, self._reader.measurements(event.inputs), seed)
+        if event.kind in (ACTIVATE, ACTIVATE_MOVING):
+            seed, moving = None if event.seed < 0 else event.seed, event.kind == ACTIVATE_MOVING
+            said = controller.activate(event.now_ns, self._reader.measurements(event.inputs), seed, moving)
             self._activations += not said
         elif event.kind == "reset_fault":
             self._policies.name = event.text

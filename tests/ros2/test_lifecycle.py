@@ -57,6 +57,15 @@ def test_refuses_to_activate_without_input(controller, robot):
     robot.wait_for(lambda: "joint_states" in robot.values.get("reasons", ""), "the reason in the status")
 
 
+def test_refuses_to_activate_while_the_robot_moves(controller, robot):
+    robot.message.velocity = [0.0, 0.9]
+    assert robot.change_state("configure")
+    assert not robot.change_state("activate")
+    robot.wait_for(lambda: "right moves at 0.9" in robot.values.get("reasons", ""), "the reason in the status")
+    robot.message.velocity = [0.0, 0.0]
+    robot.wait_for(lambda: robot.change_state("activate"), "activation")
+
+
 def test_an_emergency_stop_before_there_is_anything_to_stop_keeps_the_node_from_activating(controller, robot):
     assert robot.trigger("emergency_stop").success
     assert robot.change_state("configure")

@@ -21,6 +21,7 @@ def test_a_shadow_publishes_what_it_would_do_and_never_commands(start, bundle, r
     robot.subscribe(Float64MultiArray, "divo_controller/divergence", divergences.append)
     robot.subscribe(Bool, "divo_controller/is_active", lambda m: active.append(m.data), latched)
     robot.subscribe(DiagnosticStatus, "divo_controller/status", lambda m: levels.append((m.level, m.message)))
+    robot.message.velocity = [0.9, 0.9]  # another controller moves it; a shadow is in nobody's way
     start("divo_controller.main", "--bundle", str(bundle), "--shadow", "true")
     robot.start_policy()
     robot.wait_for(lambda: shadow and shadow[-1] == pytest.approx([0.3, -0.2]), "the shadow's command")

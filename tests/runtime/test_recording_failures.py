@@ -12,6 +12,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mcap")
 
 
+from mcap.reader import make_reader
 from std_msgs.msg import Float64MultiArray
 
 from divo_runtime.bundle.loading import load_bundle
@@ -91,7 +92,9 @@ def test_damage_in_the_middle_is_told(run, tmp_path):
     run.cycle()
     run.recorder.close()
     data = bytearray(run.path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    with run.path.open("rb") as file:
+        chunk = make_reader(file).get_summary().chunk_indexes[0]
+    data[chunk.chunk_start_offset + chunk.chunk_length // 2] ^= 0xFF
     broken = tmp_path / "broken.mcap"
     broken.write_bytes(data)
 

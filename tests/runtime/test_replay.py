@@ -142,6 +142,14 @@ def test_an_unchanged_copy_is_the_same(run, tmp_path):
     assert replay_file(copy, None, False).startswith("3 cycles")
 
 
+def test_a_shadow_s_beginning_is_repeated_as_one(run):
+    assert run.controller.activate(run.now_ns, run.measurements, 3, moving=True) == ()
+    drive(run, 3)
+    run.recorder.close()
+    assert next(iter(RecordingReader(run.path).timeline())).kind == "activate_moving"
+    assert replay_file(run.path, None, False).startswith("3 cycles")
+
+
 def test_another_bundle_is_refused_unless_forced_and_then_its_first_decision_differs(run, other_folder):
     run.activate()
     drive(run, 3)

@@ -30,6 +30,7 @@ action:
   type: std_msgs/msg/Float64MultiArray
 safety:
   measured_position: position
+  measured_velocity: velocity
   blend_s: 0.1
   fault_after_ms: 400
   limits:

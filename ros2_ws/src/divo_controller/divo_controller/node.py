@@ -104,7 +104,8 @@ class ControllerNode(LifecycleNode):
         assert session, "activate follows configure"
         assert robot, "activate follows configure"
         measurements = robot.measurements()
-        reasons = session.controller.activate(robot.now_ns(), measurements, self.get_parameter("seed").value)
+        seed = self.get_parameter("seed").value
+        reasons = session.controller.activate(robot.now_ns(), measurements, seed, moving=robot.shadow)
         if reasons:
             self._reporter.monitor.refused(reasons)
             pause_s = 0.0 if self._autostart.is_canceled() else 2.0
