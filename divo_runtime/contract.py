@@ -255,7 +255,7 @@ class Contract(Record, frozen=True, kw_only=True):
         limits = self.safety.limits
         if self.action.kind == "joint_position" or any(limit.position or limit.hard_position for limit in limits):
             self._check_measured("position")
-        if any(limit.hard_velocity for limit in limits):
+        if self.safety.measured_velocity or any(limit.hard_velocity for limit in limits):
             self._check_measured("velocity")
 
     def _check_measured(self, field: Literal["position", "velocity"]) -> None:

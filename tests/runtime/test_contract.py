@@ -30,6 +30,7 @@ def test_limits_come_in_the_order_of_the_action_not_of_the_file(arm):
     [
         (("rate_hz", "rate_hzz"), 4, "rate_hzz", "unknown key 'rate_hzz'", "known key", "Did you mean 'rate_hz'?"),
         (("unit: m\n", "unit: inch\n"), 18, "observation[1].unit", "'inch'", "one of rad, rad/s", "docs/contract.md"),
+        (("blend_s: 0.4", "measured_velocity: joint_position"), 2, "(top level)", "'joint_position'", "velocities", ""),
         (("max_age_ms: 1000", "max_age_ms: .inf"), 19, "observation[1].max_age_ms", "inf", "<= 1000000000", ""),
         (
             ("acceleration: 2.0", "acceleration: 2e0"),
