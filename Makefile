@@ -16,7 +16,7 @@ READY = .venv/.ready
 TOOLS_READY = .venv/.tools-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test check format collect collect-maze collect-mixed train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl benchmark one-critic results referee gpu clean
+.PHONY: help demo figures test check format collect collect-maze collect-mixed train evaluate export controller sim validate bench bench-inference bench-timing bench-faults soak bench-train bench-d4rl benchmark one-critic candidates results referee gpu clean
 
 help:  ## list the targets
 	@echo "DIVO: from a robot's logs to a policy that acts on that robot in real time."
@@ -112,6 +112,10 @@ benchmark: collect-mixed $(TOOLS_READY)  ## the published comparison: record dat
 
 one-critic: collect-mixed $(TOOLS_READY)  ## the same for DIVO, IDQL and IQL with one critic instead of two (an hour and the data; goes on after a kill)
 	$(BIN)/divo-train benchmark benchmarks/one_critic.yaml $(BENCHMARK)
+	$(MAKE) --no-print-directory results
+
+candidates: one-critic  ## IDQL with 2 to 64 candidates and the actor with a single answer, on the networks of one-critic (half an hour more)
+	$(BIN)/divo-train benchmark benchmarks/candidates.yaml $(BENCHMARK)
 	$(MAKE) --no-print-directory results
 
 results: $(READY)  ## fill docs/results.md from the committed episodes (RESULTS="--record" publishes the figures)

@@ -56,7 +56,8 @@ class Normalization:
     episodes: int = 500
     """Episodes of each level."""
     first_seed: int = 20_000
-    """Far from the seeds of evaluation."""
+    """Far from the seeds of data, of tuning (50000) and of the published comparisons (70000). The referee's episodes
+    have the same ones; their returns are not normalised."""
     workers: int = 2
     """Processes."""
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.figures import ROOT, changed, read_figures, record_all
 from benchmarks.label_curves import read_labels
 from benchmarks.label_picture import draw_labels
-from benchmarks.results_page import CURVES, LABELS, SCORES, fill_page, further_blocks, page_blocks
+from benchmarks.results_page import CURVES, LABELS, SCORES, candidates_blocks, fill_page, further_blocks, page_blocks
 from benchmarks.results_summary import figures_of, overall_figures, summarize_results
 from divo_train.benchmark.pictures import draw_curves, draw_scores
 from divo_train.benchmark.plan import read_plan
@@ -35,6 +35,8 @@ class ResultsCommand:
     """File that says what was compared."""
     further: Path = ROOT / "benchmarks" / "one_critic.yaml"
     """The same of a second comparison, for which the page has a section of its own."""
+    candidates: Path = ROOT / "benchmarks" / "candidates.yaml"
+    """File of the numbers of candidates that were compared."""
     results: Path = ROOT / "benchmarks" / "results"
     """Folder of the results; the CSV are in a folder with the plan's name."""
     page: Path = ROOT / "docs" / "results.md"
@@ -48,8 +50,10 @@ class ResultsCommand:
         folder = self.results / plan.name
         summary, labels = summarize_results(plan, folder), read_labels(folder / "labels.csv")
         again = summarize_results(further, self.results / further.name)
+        chosen = read_plan(self.candidates)
         before = self.page.read_text(encoding="utf-8")
         blocks = page_blocks(plan, summary, labels) | further_blocks(further, again, summary)
+        blocks |= candidates_blocks(chosen, summarize_results(chosen, self.results / chosen.name))
         after = fill_page(before, blocks, str(self.page))
         if self.act == "check":
             if before != after:

@@ -9,9 +9,10 @@ from math import isnan
 from benchmarks.label_curves import LabelRow
 from benchmarks.results_summary import Summary, last_labels, mode_rows, way_rows
 from divo_runtime.errors import DivoError
-from divo_train.benchmark.plan import Plan
-from divo_train.benchmark.scores import difference, titles
+from divo_train.benchmark.plan import Plan, split_policy
+from divo_train.benchmark.scores import answers, difference, iqm, titles, trial_rows
 from divo_train.benchmark.tables import overall_table, show, trial_table
+from divo_train.config import FitConfig
 
 BLOCK = re.compile(r"<!-- results (?P<name>\S+) -->.*?<!-- /results -->", re.DOTALL)
 NOT_YET = "Not run yet.\n"
@@ -41,12 +42,12 @@ def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[st
     any_scores = any(played.cells for played in summary.trials.values())
     return {
         "protocol": _protocol(plan),
-        "differences": differences_table(summary),
+        "differences": differences_table(plan, summary),
         "overall": overall_table(plan, summary.scores),
         "picture": f"![Scores with their intervals; dots are seeds]({SCORES})\n" if any_scores else NOT_YET,
         "trials": _trials(plan, summary),
-        "modes": modes_table(summary),
-        "ways": ways_table(summary),
+        "modes": modes_table(plan, summary),
+        "ways": ways_table(plan, summary),
         "curves": f"![Scores while training]({CURVES})\n" if curves else NOT_YET,
         "labels": labels_table(labels) + (f"\n![Precision and recall while training]({LABELS})\n" if labels else ""),
     }
@@ -55,34 +56,79 @@ def page_blocks(plan: Plan, summary: Summary, labels: list[LabelRow]) -> dict[st
 def further_blocks(plan: Plan, summary: Summary, first: Summary) -> dict[str, str]:
     """Return the blocks of a further plan of the same datasets and seeds, which begin with its name."""
     return {
-        f"{plan.name}.changes": changes_table(summary, first),
-        f"{plan.name}.differences": differences_table(summary),
+        f"{plan.name}.changes": changes_table(plan, summary, first),
+        f"{plan.name}.differences": differences_table(plan, summary),
         f"{plan.name}.overall": overall_table(plan, summary.scores),
         f"{plan.name}.trials": _trials(plan, summary),
     }
 
 
-def differences_table(summary: Summary) -> str:
+def candidates_blocks(plan: Plan, summary: Summary) -> dict[str, str]:
+    """Return the blocks of a plan that plays policies with several numbers of candidates."""
+    return {
+        f"{plan.name}.scores": candidates_table(plan, summary),
+        f"{plan.name}.differences": gains_table(plan, summary),
+    }
+
+
+def candidates_table(plan: Plan, summary: Summary) -> str:
+    """Return the scores of each policy by the number of answers that it chooses among, in the plan's order."""
+    counted = [name for name, played in summary.trials.items() if played.trial.counted]
+    by_trial = {
+        name: {row.policy: row.score for row in trial_rows(plan, summary.trials[name])} for name in counted
+    }  # fmt: skip
+    lines = [f"| {' | '.join(['policy', 'over all', *counted])} |", "|---" * (2 + len(counted)) + "|"]
+    for policy in (one for one in plan.policies if one in summary.scores):
+        cells = (iqm(summary.scores[policy]), *(by_trial[name][policy] for name in counted))
+        lines.append(f"| {_with_answers(plan, policy)} | {' | '.join(show(each) for each in cells)} |")
+    return "\n".join(lines) + "\n" if summary.scores else NOT_YET
+
+
+def gains_table(plan: Plan, summary: Summary) -> str:
+    """Return what DIVO's sampler gains on each other policy of a plan, paired by seed; the best baseline is named."""
+    counted = [name for name, played in summary.trials.items() if played.trial.counted]
+    heads = [f"{_with_answers(plan, 'sampler')}, minus", "over all", *counted]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    others = [policy for policy in plan.policies if policy in summary.scores and policy != "sampler"]
+    for policy in others if "sampler" in summary.scores else ():
+        own, other = summary.scores["sampler"], summary.scores[policy]
+        parts = [difference(own[:, [column]], other[:, [column]]) for column in range(len(counted))]
+        name = _with_answers(plan, policy) + (" (the best of them over all)" if policy == summary.best else "")
+        lines.append(f"| {name} | {' | '.join(show(each) for each in (difference(own, other), *parts))} |")
+    return "\n".join(lines) + "\n" if len(lines) > 2 else NOT_YET
+
+
+def _with_answers(plan: Plan, policy: str) -> str:
+    """Return a policy's name and among how many answers it chooses, by its `@` or by the plan's settings."""
+    name, count = split_policy(policy)
+    group = "actor" if name == "actor" else "sampler"
+    count = count or plan.settings.get(group, {}).get("candidates", getattr(FitConfig(), group).candidates)
+    named = {"sampler": "DIVO, sampler", "actor": "DIVO, actor"}.get(name) or titles(plan)[name]
+    return f"{named}, {answers(count)}"
+
+
+def differences_table(plan: Plan, summary: Summary) -> str:
     """Return what DIVO gains on others, with what each comparison is about."""
-    names, counted = titles(), [name for name, played in summary.trials.items() if played.trial.counted]
-    heads = " | ".join(["DIVO's sampler minus", "what it isolates", "over all", *counted])
-    lines = [f"| {heads} |", "|---" * (3 + len(counted)) + "|"]
+    names, counted = titles(plan), [name for name, played in summary.trials.items() if played.trial.counted]
+    actor = names["actor"].replace("DIVO, actor", "its one-step actor")
+    heads = ["DIVO's sampler minus", "what it isolates", "over all", "over all, unpaired", *counted]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     about = {
         "divo_minus_best_baseline": (f"{names.get(summary.best or '', '-')}, the best baseline", "all of it"),
         "divo_minus_w1": (f"{names['divo_w1']} (the same policy as IDQL here)", "the binary weight"),
         "divo_minus_exp": (names["divo_exp"], "binary instead of exponential"),
-        "divo_minus_actor": ("its one-step actor, as deployed", "what distillation costs"),
+        "divo_minus_actor": (actor, "distillation, by a wider network and with a choice among fewer answers"),
     }
     found = {name: estimate for name, estimate in summary.differences.items() if name in about}
     for name, estimate in found.items():
-        numbers = " | ".join(show(each) for each in (estimate, *summary.by_trial[name]))
+        numbers = " | ".join(show(each) for each in (estimate, summary.unpaired[name], *summary.by_trial[name]))
         lines.append(f"| {' | '.join(about[name])} | {numbers} |")
     return "\n".join(lines) + "\n" if found else NOT_YET
 
 
-def changes_table(summary: Summary, first: Summary) -> str:
+def changes_table(plan: Plan, summary: Summary, first: Summary) -> str:
     """Return what each policy of a further plan gains on the same policy in the first one, paired by seed."""
-    names, counted = titles(), [name for name, played in summary.trials.items() if played.trial.counted]
+    names, counted = titles(plan), [name for name, played in summary.trials.items() if played.trial.counted]
     lines = [f"| {' | '.join(['method', 'over all', *counted])} |", "|---" * (2 + len(counted)) + "|"]
     both = [policy for policy in summary.scores if policy in first.scores]
     for policy in both:
@@ -92,9 +138,9 @@ def changes_table(summary: Summary, first: Summary) -> str:
     return "\n".join(lines) + "\n" if both else NOT_YET
 
 
-def modes_table(summary: Summary) -> str:
+def modes_table(plan: Plan, summary: Summary) -> str:
     """Return who keeps both ways round the post, and what it is worth when one is closed."""
-    names, parts = titles(), []
+    names, parts = titles(plan), []
     for trial, played in summary.trials.items():
         rows = mode_rows(played)
         if not rows:
@@ -111,9 +157,9 @@ def modes_table(summary: Summary) -> str:
     return "\n".join(parts) or NOT_YET
 
 
-def ways_table(summary: Summary) -> str:
+def ways_table(plan: Plan, summary: Summary) -> str:
     """Return which way each policy goes when both are open, and after how many steps it arrives."""
-    names, parts = titles(), []
+    names, parts = titles(plan), []
     for trial, played in summary.trials.items():
         rows = way_rows(played)
         lines = [f"### {trial}\n", "| method | way -1 | way +1 | steps to arrive |", "|---|---|---|---|"]

@@ -36,6 +36,8 @@ class Summary:
     """The best baseline."""
     differences: Mapping[str, Estimate]
     """`divo_minus_w1` and the like."""
+    unpaired: Mapping[str, Estimate]
+    """The same as if equal seeds had nothing in common."""
     by_trial: Mapping[str, tuple[Estimate, ...]]
     """The same on each counted trial."""
 
@@ -84,12 +86,13 @@ def summarize_results(plan: Plan, results: Path) -> Summary:
         if other in scores and "sampler" in scores
     }
     found = {name: difference(*pair) for name, pair in pairs.items()}
+    unpaired = {name: difference(*pair, paired=False) for name, pair in pairs.items()}
     columns = range(sum(trial.counted for trial in plan.trials))
     by_trial = {
         name: tuple(difference(own[:, [column]], other[:, [column]]) for column in columns)
         for name, (own, other) in pairs.items()
     }
-    return Summary(trials, scores, best, found, by_trial)
+    return Summary(trials, scores, best, found, unpaired, by_trial)
 
 
 def figures_of(plan: Plan, summary: Summary, labels: Sequence[LabelRow]) -> Figures:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from divo_train.benchmark.plan import Curves, Plan, policies_of
-from divo_train.benchmark.scores import OWN_POLICIES, Played, iqm, overall, titles, trial_rows
+from divo_train.benchmark.scores import Played, iqm, is_own, overall, titles, trial_rows
 from divo_train.benchmark.statistics import Estimate
 
 matplotlib.use("agg")
@@ -23,7 +23,7 @@ SAME_BYTES = {"Software": None}
 def draw_scores(plan: Plan, trials: Mapping[str, Played], path: Path) -> None:
     """Draw the scores of every trial that has been run, with intervals and the seeds as dots, and those over all."""
     tables = {name: rows for name, played in trials.items() if (rows := trial_rows(plan, played))}
-    scores = overall(plan, trials)
+    scores, names = overall(plan, trials), titles(plan)
     most = max([*(len(rows) for rows in tables.values()), len(scores), 1])
     panels = max(len(tables) + bool(scores), 1)
     columns = min(panels, 3)
@@ -32,9 +32,10 @@ def draw_scores(plan: Plan, trials: Mapping[str, Played], path: Path) -> None:
     axes = iter(figure.subplots(lines, columns, squeeze=False).flat)
     if scores:
         whole = {policy: (iqm(one), tuple(one.mean(axis=1))) for policy, one in scores.items()}
-        _draw_panel(next(axes), "over all", dict(sorted(whole.items(), key=lambda item: -item[1][0].value)))
+        ordered = dict(sorted(whole.items(), key=lambda item: -item[1][0].value))
+        _draw_panel(next(axes), "over all", ordered, names)
     for name, rows in tables.items():
-        _draw_panel(next(axes), name, {row.policy: (row.score, row.seeds) for row in rows})
+        _draw_panel(next(axes), name, {row.policy: (row.score, row.seeds) for row in rows}, names)
     for axis in axes:
         axis.set_visible(False)
     figure.savefig(path, dpi=110, metadata=SAME_BYTES)
@@ -44,7 +45,7 @@ def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: 
     """Draw the mean score over seeds by share of the updates, with the range of the seeds; False if there is none."""
     counted = {name: played for name, played in trials.items() if played.trial.counted and played.cells}
     figure = Figure(figsize=(3.6 * max(len(counted), 1), 3.2), layout="constrained")
-    names, drawn = titles(), False
+    names, drawn = titles(plan), False
     for axis, (name, played) in zip(
         figure.subplots(1, max(len(counted), 1), squeeze=False)[0], counted.items(), strict=True
     ):
@@ -71,10 +72,11 @@ def draw_curves(plan: Plan, curves: Curves, trials: Mapping[str, Played], path: 
     return drawn
 
 
-def _draw_panel(axis: Axes, title: str, rows: Mapping[str, tuple[Estimate, tuple[float, ...]]]) -> None:
-    names = titles()
+def _draw_panel(
+    axis: Axes, title: str, rows: Mapping[str, tuple[Estimate, tuple[float, ...]]], names: Mapping[str, str]
+) -> None:
     for line, (policy, (score, seeds)) in enumerate(reversed(list(rows.items()))):
-        colour = "C1" if policy in OWN_POLICIES else "C0"
+        colour = "C1" if is_own(policy) else "C0"
         axis.plot([score.low, score.high], [line, line], color=colour, linewidth=3, alpha=0.5)
         axis.plot(seeds, [line] * len(seeds), ".", color="0.4", markersize=4)
         axis.plot(score.value, line, "|", color=colour, markersize=10, markeredgewidth=2)

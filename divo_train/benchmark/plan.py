@@ -67,15 +67,17 @@ class Plan(Record, frozen=True, kw_only=True):
 
     name: str
     policies: tuple[str, ...]
-    """Rows of the tables, such as `sampler`, `actor`, `td3bc`."""
+    """Rows of the tables, such as `sampler`, `actor`, `td3bc`; `idql@16` is `idql` with the best of 16 answers."""
+    networks: str = ""
+    """Name of the plan whose networks are played, which has the same trials; empty for networks of its own."""
     seeds: Count = 5
     """Training seeds 0, 1, ..."""
     episodes: Count = 100
     """Evaluation episodes per seed and environment."""
     probe_episodes: Count = 50
     """The same, in the probes."""
-    first_seed: int = 20_000
-    """Seed of the first evaluation episode; far from the seeds of data and of tuning."""
+    first_seed: int = 30_000
+    """Seed of the first evaluation episode; far from the seeds of data, of tuning and of the normalisation."""
     tuning: str = ""
     """How the settings were chosen, in words: on which seeds, with which budget."""
     settings: Settings = msgspec.field(default_factory=dict)
@@ -98,7 +100,8 @@ def read_plan(path: Path) -> Plan:
     plan = read_yaml(path, Plan)
     known = {policy for method in METHODS.values() for policy in method.policies}
     for trial in plan.trials:
-        _require_known("policy", (*plan.policies, *(plan.curves.policies if plan.curves else ())), known, plan.name)
+        asked = (*plan.policies, *(plan.curves.policies if plan.curves else ()))
+        _require_known("policy", tuple(split_policy(policy)[0] for policy in asked), known, plan.name)
         _require_known("policy of the plan", trial.policies, plan.policies, trial.name)
         for constants in (trial.random_return, trial.expert_return):
             if isinstance(constants, dict) and set(constants) != set(trial.environments):
@@ -118,7 +121,25 @@ def policies_of(plan: Plan, trial: Trial) -> tuple[str, ...]:
 
 def methods_of(policies: tuple[str, ...]) -> tuple[str, ...]:
     """Return the methods that train some policies."""
-    return tuple(name for name, method in METHODS.items() if set(method.policies) & set(policies))
+    names = {split_policy(policy)[0] for policy in policies}
+    return tuple(name for name, method in METHODS.items() if set(method.policies) & names)
+
+
+def split_policy(policy: str) -> tuple[str, int | None]:
+    """Return a policy's name and among how many answers it chooses: `idql@16` is ("idql", 16); None if it is not said.
+
+    Raises:
+        DivoError: If the number is none.
+    """
+    name, at, count = policy.partition("@")
+    if at and not (count.isdecimal() and int(count)):
+        raise DivoError("This is no number of candidates.", got=policy, expected="a name, such as idql or idql@16")
+    return name, int(count) if at else None
+
+
+def run_folder(plan: Plan, trial: Trial, runs: Path) -> Path:
+    """Return where a trial's networks are, and its episodes as they are played."""
+    return runs / (plan.networks or plan.name) / trial.name
 
 
 def fit_configs(plan: Plan, trial: Trial, out: Path) -> dict[str, FitConfig]:

@@ -16,9 +16,10 @@ from joblib.parallel import get_active_backend
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from divo_runtime.errors import DivoError
 from divo_train.benchmark.cells import cells_of, episodes_of, evaluations, is_played
 from divo_train.benchmark.episodes import Cell, gather_cells, write_results
-from divo_train.benchmark.plan import Plan, Trial, fit_configs
+from divo_train.benchmark.plan import Plan, Trial, fit_configs, run_folder, split_policy
 from divo_train.benchmark.play import play_together
 from divo_train.benchmark.snapshots import load_snapshot
 from divo_train.config import FitConfig
@@ -58,26 +59,33 @@ def run_plan(
             if trial in waiting:
                 for config in _configs(plan, trial, runs, workers, device) if backend == "loky" else ():
                     fit(config, console)
-                _play_trial(plan, trial, runs / plan.name / trial.name, workers, console)
+                _play_trial(plan, trial, run_folder(plan, trial, runs), workers, console)
             publish_trial(plan, trial, runs, results, console)
 
 
 def publish_trial(plan: Plan, trial: Trial, runs: Path, results: Path, console: Console) -> None:
     """Write what has been played of a trial, whole or not, as its CSV; one from elsewhere stays if nothing was."""
-    played = gather_cells(cells_of(plan, trial), runs / plan.name / trial.name)
+    played = gather_cells(cells_of(plan, trial), run_folder(plan, trial, runs))
     if played:
         write_results(results / f"{trial.name}.csv", played)
     console.print(f"{trial.name}: {sum(map(len, played.values())):,} episodes played here", highlight=False)
 
 
 def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: Path) -> None:
-    """Play one cell and write its file."""
+    """Play one cell and write its file.
+
+    Raises:
+        DivoError: If the policy is to choose among a number of answers and has no choice.
+    """
     torch.set_num_threads(1)
     if cell.point and plan.curves:
         networks = load_snapshot(config, cell.seed, cell.point)
     else:
         networks = load_networks(seed_folder(config, cell.seed))
-    policy = torch_policy(networks, cell.policy)
+    name, candidates = split_policy(cell.policy)
+    policy = torch_policy(networks, name, candidates)
+    if candidates is not None and policy.proposer.score is None:
+        raise DivoError("This policy does not choose among answers.", where=plan.name, got=cell.policy, expected=name)
     environment = {**evaluations(trial), **trial.probes}[cell.environment] or networks.contract.environment
     seeds = episodes_of(plan, trial, cell)
     with ExitStack() as stack:
@@ -87,7 +95,7 @@ def play_cell(config: FitConfig, cell: Cell, plan: Plan, trial: Trial, folder: P
 
 def method_of(policy: str) -> str:
     """Return the method that trains a policy."""
-    return next(name for name, method in METHODS.items() if policy in method.policies)
+    return next(name for name, method in METHODS.items() if split_policy(policy)[0] in method.policies)
 
 
 def _play_trial(plan: Plan, trial: Trial, folder: Path, workers: int, console: Console) -> None:
@@ -98,13 +106,13 @@ def _play_trial(plan: Plan, trial: Trial, folder: Path, workers: int, console: C
 
 
 def _is_finished(plan: Plan, trial: Trial, runs: Path) -> bool:
-    folder = runs / plan.name / trial.name
+    folder = run_folder(plan, trial, runs)
     return all(is_played(plan, trial, cell, folder) for cell in cells_of(plan, trial))
 
 
 def _configs(plan: Plan, trial: Trial, runs: Path, workers: int, device: str) -> Iterator[FitConfig]:
     """Return each run of a trial once."""
-    configs = fit_configs(plan, trial, runs / plan.name / trial.name)
+    configs = fit_configs(plan, trial, run_folder(plan, trial, runs))
     for config in dict.fromkeys(configs.values()):
         yield dataclasses.replace(config, workers=workers, device=device)
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from divo_train.benchmark.cells import evaluations
 from divo_train.benchmark.episodes import Cell, read_results
-from divo_train.benchmark.plan import Plan, Trial, policies_of
+from divo_train.benchmark.plan import Plan, Trial, fit_configs, policies_of, split_policy
 from divo_train.benchmark.statistics import Estimate, Scores, estimate_difference, estimate_iqm
+from divo_train.config import FitConfig
 from divo_train.evaluate import Episode
 from divo_train.methods import METHODS
 
@@ -109,9 +110,9 @@ def iqm(scores: Scores) -> Estimate:
     return estimate_iqm(scores, np.random.default_rng(RESAMPLING_SEED))
 
 
-def difference(first: Scores, second: Scores) -> Estimate:
-    """Return how much better one policy is than another, paired by seed."""
-    return estimate_difference(first, second, np.random.default_rng(RESAMPLING_SEED))
+def difference(first: Scores, second: Scores, paired: bool = True) -> Estimate:
+    """Return how much better one policy is than another, paired by seed or as if their seeds had nothing in common."""
+    return estimate_difference(first, second, np.random.default_rng(RESAMPLING_SEED), paired=paired)
 
 
 def best_baseline(scores: Mapping[str, Scores]) -> str | None:
@@ -119,14 +120,36 @@ def best_baseline(scores: Mapping[str, Scores]) -> str | None:
 
     Chosen after the fact, which favours the baseline; the interval of a difference to it does not choose again.
     """
-    baselines = [policy for policy in scores if policy not in OWN_POLICIES]
+    baselines = [policy for policy in scores if not is_own(policy)]
     return max(baselines, key=lambda policy: iqm(scores[policy]).value, default=None)
 
 
-def titles() -> dict[str, str]:
-    """Return policy -> what tables call it."""
-    return {
-        policy: method.title + (", actor" if policy.endswith("actor") else "")
-        for method in METHODS.values()
-        for policy in method.policies
-    }
+def is_own(policy: str) -> bool:
+    """Return whether a policy is DIVO's or a variant of it, with whatever number of candidates."""
+    return split_policy(policy)[0] in OWN_POLICIES
+
+
+def titles(plan: Plan) -> dict[str, str]:
+    """Return policy -> what tables call it, of all that there are and of the plan's own, such as `idql@16`.
+
+    An actor's name says among how many answers the critic chose, because a single one is what the method promises.
+    """
+    names = {policy: method.title for method in METHODS.values() for policy in method.policies}
+    found = {}
+    for policy in (*names, *plan.policies):
+        name, count = split_policy(policy)
+        actor = name.endswith("actor")
+        chosen = answers(count) if count else answers(*_actor_candidates(plan)) if actor else ""
+        found[policy] = ", ".join(part for part in (names[name], "actor" if actor else "", chosen) if part)
+    return found
+
+
+def answers(*candidates: int) -> str:
+    """Return in words among how many answers the critic chooses."""
+    return "a single answer" if candidates == (1,) else f"best of {' or '.join(map(str, candidates))}"
+
+
+def _actor_candidates(plan: Plan) -> list[int]:
+    """Return the numbers of answers among which the plan's actors choose: one, unless its trials differ."""
+    configs = (config for trial in plan.trials for config in fit_configs(plan, trial, Path()).values())
+    return sorted({config.actor.candidates for config in configs}) or [FitConfig().actor.candidates]

@@ -40,9 +40,16 @@ def estimate_iqm(scores: Scores, rng: np.random.Generator, resamples: int = RESA
 
 
 def estimate_difference(
-    first: Scores, second: Scores, rng: np.random.Generator, resamples: int = RESAMPLES
+    first: Scores, second: Scores, rng: np.random.Generator, resamples: int = RESAMPLES, paired: bool = True
 ) -> Estimate:
     """Return IQM(first) - IQM(second); seeds are paired, because equal seeds share critics and episodes.
+
+    Args:
+        first: (seeds, trials) scores.
+        second: The same of another policy.
+        rng: Draws the seeds.
+        resamples: Number of draws.
+        paired: Whether the second one's seeds are those drawn for the first; if not, they are drawn for themselves.
 
     Raises:
         ValueError: If the shapes differ.
@@ -50,7 +57,8 @@ def estimate_difference(
     if first.shape != second.shape:
         raise ValueError(f"Expected scores of equal shape, got {first.shape} and {second.shape}.")
     picks = _picks(first.shape, rng, resamples)
-    drawn = _resampled_means(first, picks) - _resampled_means(second, picks)
+    others = picks if paired else _picks(second.shape, rng, resamples)
+    drawn = _resampled_means(first, picks) - _resampled_means(second, others)
     return _estimate(interquartile_mean(first) - interquartile_mean(second), drawn)
 
 

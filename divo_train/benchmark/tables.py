@@ -26,7 +26,7 @@ def write_tables(plan: Plan, results: Path) -> Path:
 
 def trial_table(plan: Plan, played: Played) -> str:
     """Return a table of one trial, and below it what is missing."""
-    names, environments = titles(), tuple(evaluations(played.trial))
+    names, environments = titles(plan), tuple(evaluations(played.trial))
     heads = [f"{head}, {name}" if len(environments) > 1 else head for name in environments for head in SHARES]
     rows = trial_rows(plan, played)
     lines = [_line(["method", "score", *heads, "seeds"]), "|---" * (3 + len(heads)) + "|"]
@@ -40,7 +40,7 @@ def trial_table(plan: Plan, played: Played) -> str:
 
 def overall_table(plan: Plan, scores: Mapping[str, Scores]) -> str:
     """Return interquartile means over the counted trials, best first, and below what is missing."""
-    names = titles()
+    names = titles(plan)
     estimates = {policy: iqm(one) for policy, one in scores.items()}
     lines = ["| method | IQM | mean |", "|---|---|---|"]
     lines += [

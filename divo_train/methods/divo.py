@@ -85,7 +85,7 @@ def sampler_policy(networks: TrainedNetworks, stage: str, candidates: int, score
 
 
 def actor_policy(networks: TrainedNetworks, stage: str) -> Proposer:
-    """Return the one-step actor, as deployed."""
+    """Return the one-step actor with as many answers to choose among as its settings say."""
     return Proposer(networks.load_actor(stage), networks.config.actor.candidates, selector_score(networks))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bandit
-from benchmarks.referee import RefereeConfig, interval, table_text
+from benchmarks.referee import RefereeConfig, interval, interval_of_difference, table_text
 from benchmarks.referee_process import PINS, RefereeError, RefereeProcess, write_data
 from benchmarks.train_speed import OURS, TORCHS, TrainSpeed, _side_by_side, measure
 from divo_train.data.dataset import Dataset
@@ -51,6 +51,13 @@ def test_the_interval_over_seeds_is_student_s():
     assert interval([1.0])[1:] == (-np.inf, np.inf)
 
 
+def test_the_interval_of_a_difference_is_welch_s():
+    gap, low, high = interval_of_difference([1.0, 2.0, 3.0], [4.0, 6.0, 8.0])
+    # variances 1 and 4 over 3: standard error sqrt(5/3), 25/9 / (1/18 + 16/18) = 2.941 degrees, t(0.975) = 3.2181
+    assert (gap, low, high) == (-4.0, pytest.approx(-4 - 4.1546, abs=1e-3), pytest.approx(-4 + 4.1546, abs=1e-3))
+    assert interval_of_difference([1.0], [2.0, 3.0])[1:] == (-np.inf, np.inf)
+
+
 def test_the_table_says_whether_ours_lies_in_the_referee_s_interval():
     config = RefereeConfig(methods=("td3bc", "iql"))
     theirs = [[1.0], [2.0], [3.0]]
@@ -61,6 +68,7 @@ def test_the_table_says_whether_ours_lies_in_the_referee_s_interval():
         ("iql", "d3rlpy"): theirs,
     }
     lines = table_text(config, cells, 5).splitlines()
+    assert "| td3bc | 4.00 [-inf, inf] | 2.00 [-0.48, 4.48] | 2.00 [-inf, inf] | yes |" in lines
     assert [line.rsplit("|", 2)[1].strip() for line in lines if line.startswith(("| td3bc", "| iql"))] == ["yes", "no"]
 
 

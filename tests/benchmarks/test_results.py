@@ -20,7 +20,9 @@ from divo_train.benchmark.plan import read_plan
 from divo_train.evaluate import Episode
 
 POLICIES = ["sampler", "actor", "divo_w1", "divo_exp", "bc", "idql"]
-SCORES = {"sampler": 90, "actor": 88, "divo_w1": 70, "divo_exp": 60, "bc": 10, "idql": 71}
+SCORES = {
+    "sampler": 90, "actor": 88, "actor@1": 88, "divo_w1": 70, "divo_exp": 60, "bc": 10, "idql": 71, "idql@16": 80,
+}  # fmt: skip
 PLAN = {
     "name": "mixed", "policies": POLICIES, "seeds": 2, "episodes": 2, "probe_episodes": 4, "tuning": "None.",
     "curves": {"snapshots": 2, "episodes": 1, "policies": ["bc"]},
@@ -38,6 +40,7 @@ PAGE = "".join(
     for name in (
         *("protocol", "differences", "overall", "picture", "trials", "modes", "ways", "curves", "labels"),
         *("again.differences", "again.overall", "again.changes", "again.trials"),
+        *("several.scores", "several.differences"),
     )
 )
 LABELS = [
@@ -74,6 +77,15 @@ def again(tmp_path):
     trials = [{**trial, "probes": {}, "policies": []} for trial in PLAN["trials"][:2]]
     few = {"name": "again", "policies": ["sampler", "idql"], "curves": None, "trials": trials}
     path.write_text(yaml.safe_dump({**PLAN, **few}))
+    return read_plan(path)
+
+
+@pytest.fixture
+def several(tmp_path):
+    path = tmp_path / "several.yaml"
+    trials = [{**trial, "probes": {}, "policies": []} for trial in PLAN["trials"][:2]]
+    few = {"name": "several", "policies": ["sampler", "actor@1", "idql", "idql@16"], "curves": None, "trials": trials}
+    path.write_text(yaml.safe_dump({**PLAN, **few, "settings": {"sampler": {"candidates": 8}}, "networks": "again"}))
     return read_plan(path)
 
 
@@ -148,24 +160,32 @@ def test_the_labels_in_use_are_those_of_the_last_snapshot_averaged_over_seeds():
     assert (row.updates, row.auc, row.precision, row.recall) == (20, *map(pytest.approx, (0.85, 0.4, 0.8)))
 
 
-def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, again, tmp_path, capsys):
+def test_the_page_is_filled_with_pictures_beside_it_and_checked(plan, again, several, tmp_path, capsys):
     publish(plan, tmp_path / "results")
     publish(again, tmp_path / "results", more=5)
+    publish(several, tmp_path / "results")
     write_labels(tmp_path / "results" / "mixed" / "labels.csv", LABELS)
     assert read_labels(tmp_path / "results" / "mixed" / "labels.csv") == LABELS
     page = tmp_path / "results.md"
     page.write_text(PAGE)
-    command = ResultsCommand("fill", tmp_path / "plan.yaml", tmp_path / "again.yaml", tmp_path / "results", page)
+    plans = (tmp_path / f"{name}.yaml" for name in ("plan", "again", "several"))
+    command = ResultsCommand("fill", *plans, tmp_path / "results", page)
     check = dataclasses.replace(command, act="check")
     assert check.run() == 1
     assert "not what" in capsys.readouterr().err
     assert command.run() == 0
     assert check.run() == 0
     text = page.read_text()
-    assert "| IDQL, the best baseline | all of it | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] |" in text
+    four = "19.0 [19.0, 19.0] | " * 4
+    assert f"| IDQL, the best baseline | all of it | {four.strip()}" in text
     further = text[text.index("# again.differences") :]
     assert "| IDQL, the best baseline | all of it | 19.0 [19.0, 19.0] |" in further
     assert "| DIVO | 5.0 [5.0, 5.0] | 5.0 [5.0, 5.0] | 5.0 [5.0, 5.0] |" in further
+    by_candidates = text[text.index("# several.scores") :]
+    assert "| DIVO, sampler, best of 8 | 90.0 [90.0, 90.0] | 90.0 [90.0, 90.0] |" in by_candidates
+    assert "| DIVO, actor, a single answer | 88.0 [88.0, 88.0] | 88.0 [88.0, 88.0] |" in by_candidates
+    assert "| IDQL, best of 16 (the best of them over all) | 10.0 [10.0, 10.0] | 10.0 [10.0, 10.0] |" in by_candidates
+    assert "| IDQL, best of 8 | 19.0 [19.0, 19.0] | 19.0 [19.0, 19.0] |" in by_candidates
     assert "| DIVO | 50% | 50% | 75% | 75% | 75% |" in text
     assert "| arm.mixed-5 | 5.0% | 45.0% | 40.0% | 80.0% | 0.850 |" in text
     assert "old" not in text
@@ -191,6 +211,13 @@ def test_the_second_published_comparison_differs_from_the_first_by_one_critic_al
     assert (second.seeds, second.episodes, second.first_seed) == (first.seeds, first.episodes, first.first_seed)
     counted = [msgspec.structs.replace(trial, probes={}) for trial in first.trials if trial.counted]
     assert list(second.trials) == counted
+
+
+def test_the_numbers_of_candidates_are_compared_on_the_networks_and_episodes_of_the_second_comparison():
+    second, third = (read_plan(ROOT / "benchmarks" / f"{name}.yaml") for name in ("one_critic", "candidates"))
+    assert third.networks == second.name
+    same = ("seeds", "episodes", "first_seed", "settings", "method_settings", "trials")
+    assert {name: getattr(third, name) for name in same} == {name: getattr(second, name) for name in same}
 
 
 def test_a_page_with_other_blocks_is_refused():

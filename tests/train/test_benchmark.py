@@ -12,8 +12,8 @@ import yaml
 from divo_runtime.errors import DivoError
 from divo_train.benchmark.cells import cells_of, episodes_of, is_played
 from divo_train.benchmark.episodes import Cell, gather_cells, read_results, write_results
-from divo_train.benchmark.plan import fit_configs, methods_of, policies_of, read_plan
-from divo_train.benchmark.scores import best_baseline, overall, read_played, trial_rows
+from divo_train.benchmark.plan import fit_configs, methods_of, policies_of, read_plan, run_folder, split_policy
+from divo_train.benchmark.scores import best_baseline, overall, read_played, titles, trial_rows
 from divo_train.benchmark.statistics import estimate_difference, estimate_iqm, interquartile_mean
 from divo_train.benchmark.tables import write_tables
 from divo_train.evaluate import Episode
@@ -58,6 +58,9 @@ def test_a_difference_pairs_the_seeds():
     first = np.array([[1.0], [11.0], [31.0]])
     gained = estimate_difference(first + 2.0, first, np.random.default_rng(0), resamples=100)
     assert (gained.value, gained.low, gained.high) == pytest.approx((2.0, 2.0, 2.0))
+    apart = estimate_difference(first + 2.0, first, np.random.default_rng(0), resamples=400, paired=False)
+    assert apart.value == pytest.approx(2.0)
+    assert apart.low < -10 < 10 < apart.high  # 1, 11, 31: the draws of either side move the means for themselves
 
 
 def test_an_interval_is_the_spread_of_resampled_seeds_of_every_trial_by_itself():
@@ -90,6 +93,28 @@ def test_a_plan_says_how_each_trial_is_trained(tmp_path):
     assert len(list(cells_of(plan, plan.trials[1]))) == 2 * 2 * 2
 
 
+def test_a_policy_with_a_number_of_candidates_has_the_networks_of_the_one_without(tmp_path):
+    plan = read_plan(plan_file(tmp_path, policies=["sampler", "sampler@16", "actor@1"], networks="other"))
+    assert split_policy("sampler@16") == ("sampler", 16)
+    assert split_policy("sampler") == ("sampler", None)
+    assert methods_of(plan.policies) == ("divo",)
+    assert run_folder(plan, plan.trials[0], Path("runs")) == Path("runs/other/a")
+    assert run_folder(read_plan(plan_file(tmp_path)), plan.trials[0], Path("runs")) == Path("runs/small/a")
+
+
+def test_a_name_says_among_how_many_answers_an_actor_or_a_policy_with_a_number_chooses(tmp_path):
+    policies = ["sampler", "actor", "actor@4", "idql@16"]
+    two = {"actor": {"candidates": 2}}
+    names = titles(read_plan(plan_file(tmp_path, policies=policies, settings=two)))
+    assert [names[policy] for policy in (*policies, "divo_w1_actor")] == [
+        "DIVO", "DIVO, actor, best of 2", "DIVO, actor, best of 4", "IDQL, best of 16",
+        "DIVO, weight 1, actor, best of 2",
+    ]  # fmt: skip
+    assert titles(read_plan(plan_file(tmp_path)))["actor"] == "DIVO, actor, a single answer"
+    trials = [{**PLAN["trials"][0], "settings": two}, PLAN["trials"][1]]
+    assert titles(read_plan(plan_file(tmp_path, trials=trials)))["actor"] == "DIVO, actor, best of 1 or 2"
+
+
 def test_a_method_with_settings_of_its_own_is_trained_apart_and_the_others_share(tmp_path):
     own = {"iql": {"value": {"expectile": 0.7}}, "td3bc": {}}
     plan = read_plan(plan_file(tmp_path, policies=["sampler", "idql", "iql", "td3bc"], method_settings=own))
@@ -119,7 +144,7 @@ def test_a_cell_counts_as_played_with_the_episodes_that_the_plan_asks_for_and_no
     trial = plan.trials[0]
     cell = next(iter(cells_of(plan, trial)))
     assert not is_played(plan, trial, cell, tmp_path)
-    write_results(cell.path(tmp_path), {cell: [episode(20_000 + n, 1.0) for n in range(3)]})
+    write_results(cell.path(tmp_path), {cell: [episode(30_000 + n, 1.0) for n in range(3)]})
     assert is_played(plan, trial, cell, tmp_path)
     assert list(gather_cells(cells_of(plan, trial), tmp_path)) == [cell]
     assert not is_played(read_plan(plan_file(tmp_path, first_seed=1)), trial, cell, tmp_path)
@@ -135,6 +160,9 @@ def test_a_cell_counts_as_played_with_the_episodes_that_the_plan_asks_for_and_no
         ({"method_settings": {"bc": {"cloning": {"update": 1}}}}, "no such setting"),
         ({"method_settings": {"sampler": {}}}, "no such method"),
         ({"policies": ["divo"]}, "no such policy"),
+        ({"policies": ["divo@4"]}, "no such policy"),
+        ({"policies": ["sampler@0"]}, "no number of candidates"),
+        ({"policies": ["sampler@"]}, "no number of candidates"),
         ({"trials": [{**PLAN["trials"][1], "expert_return": {"far": 1}}]}, "constants for each environment"),
         ({"trials": [{**PLAN["trials"][0], "policies": ["td3bc"]}]}, "no such policy of the plan"),
     ],
@@ -195,3 +223,4 @@ def test_the_best_baseline_is_the_best_of_those_that_are_not_divo():
     scores = {"sampler": np.full((2, 2), 9.0), "divo_w1": np.full((2, 2), 8.0), "divo_exp_actor": np.full((2, 2), 8.5)}
     assert best_baseline(scores) is None
     assert best_baseline({**scores, "bc": np.full((2, 2), 3.0), "idql": np.full((2, 2), 7.0)}) == "idql"
+    assert best_baseline({"idql": np.full((2, 2), 7.0), "sampler@16": np.full((2, 2), 9.5)}) == "idql"

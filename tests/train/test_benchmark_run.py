@@ -104,6 +104,17 @@ def test_a_benchmark_that_was_killed_plays_the_rest_and_publishes_every_episode(
     assert not (early.stages["diffusion"][key] == final.stages["diffusion"][key]).all()
     assert load_networks(folder / "bc" / "seed-0").config.cloning.updates == 10
 
+    more = {"name": "more", "networks": "tiny", "curves": None}
+    run(plan_file(tmp_path, arm_dataset, **more, policies=["sampler", "sampler@3"]), tmp_path)
+    assert {file: file.stat().st_mtime_ns for file in weights} == weights  # nothing is trained again
+    by_candidates = read_results(tmp_path / "results" / "more" / "arm.csv", "arm")
+    assert len(by_candidates) == 2 * 2 * 2
+    assert {cell: by_candidates[cell] for cell in by_candidates if cell.policy == "sampler"} == {
+        cell: played[cell] for cell in by_candidates if cell.policy == "sampler"
+    }
+    with pytest.raises(DivoError, match="does not choose"):
+        run(plan_file(tmp_path, arm_dataset, **more, policies=["bc@2"]), tmp_path)
+
     with pytest.raises(DivoError, match="other settings"):
         run(plan_file(tmp_path, arm_dataset, episodes=3, settings={**SETTINGS, "value": {"updates": 30}}), tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import gymnasium
 import h5py
 import numpy as np
 import pytest
+import tyro
 
 from divo_runtime.errors import DatasetError, DivoError
 from divo_train import cli
-from divo_train.benchmark.plan import read_plan
+from divo_train.benchmark.plan import fit_configs, read_plan
+from divo_train.config import FitConfig
 from divo_train.d4rl.environments import differences
 from divo_train.d4rl.scoring import score_episodes
 from divo_train.d4rl.tasks import FAMILIES, find_task, gymnasium_id, normalised_score, task_of_file
@@ -69,6 +72,18 @@ def test_the_plan_names_eighteen_tasks_with_d4rl_s_own_reference_returns():
         assert trial.dataset == f"data/d4rl/{task.name}"
         assert (trial.random_return, trial.expert_return) == (task.family.random_return, task.family.expert_return)
         assert round(trial.settings["value"]["backup_s"] * task.family.rate_hz, 9) == 1  # one-step backups
+
+
+def test_the_page_s_settings_for_one_task_are_the_plan_s_and_the_command_line_s():
+    page = (PLAN.parents[1] / "docs" / "d4rl.md").read_text(encoding="utf-8")
+    block = next(block for block in page.split("```sh\n")[1:] if "--network.width" in block).split("```")[0]
+    command = next(line for line in block.replace("\\\n", " ").splitlines() if "divo-train fit" in line)
+    shown = tyro.cli(FitConfig, args=command.split()[2:])
+    plan = read_plan(PLAN)
+    trial = next(one for one in plan.trials if one.name == "d4rl.halfcheetah-medium-v2")
+    config = fit_configs(plan, trial, Path("unused"))["divo"]
+    same = {"out": config.out, "methods": config.methods, "replicas": config.replicas, "cloning": config.cloning}
+    assert dataclasses.replace(shown, **same) == config
 
 
 def test_successes_get_an_exact_interval_and_returns_a_bootstrapped_one():
