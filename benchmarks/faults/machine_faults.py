@@ -36,15 +36,6 @@ def _robot() -> list[Fault]:
             reason="measured velocity",
         ),
         Fault(
-            "the same while another input is unusable",
-            "and the scan has a NaN",
-            Reaction.TRIP,
-            spoilers.set_range(0, math.nan),
-            act="hold",
-            spin={"b": 2.5},
-            reason="measured velocity",
-        ),
-        Fault(
             "the robot's process is killed and restarted",
             "SIGKILL",
             Reaction.LATCH,
