@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from divo_runtime.errors import DivoError, ReplayDifferenceError
 from divo_runtime.parity.check import check_bundle
 from divo_runtime.parity.judgement import ParityError
 from divo_runtime.replay.report import replay_file
-from divo_runtime.topic_names import TopicNames
+from divo_runtime.topic_names import parse_topic_names
 
 USAGE_ERROR = 2
 DIFFERS = 1
@@ -132,19 +133,26 @@ class Doctor:
 
     def run(self) -> str:
         """Return the text to show; with findings, show it and end with exit code 1."""
-        if bad := [text for text in self.remap if text.count(":=") != 1 or not all(text.split(":="))]:
-            raise DivoError("A remap cannot be read.", got=", ".join(bad), expected="name:=name_there")
         if self.periods < 1:
             raise DivoError("There is nothing to look at.", got=f"--periods {self.periods}", expected="at least 1")
-        names = TopicNames(self.namespace, dict(pair.split(":=") for pair in self.remap))
         with load_bundle(self.bundle) as bundle:
+            names = parse_topic_names(self.namespace, self.remap, bundle.contract)
             found = examine(bundle, self.bag, names, self.policy, self.periods, self.seed)
         if self.html:
-            self.html.write_text(render_page(found), encoding="utf-8")
+            _write(self.html, render_page(found))
         if found.findings:
             sys.stdout.write(render_text(found) + "\n")
             raise SystemExit(DIFFERS)
         return render_text(found)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, and the folder that it is to stand in."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DivoError("The report cannot be written.", where=f"--html {path}", got=str(error)) from error
 
 
 def _count(cycles: int) -> None:
@@ -163,7 +171,10 @@ Command = (
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user ends with its explanation and exit code 2."""
+    """Run the command line; a mistake of the user ends with its explanation and exit code 2.
+
+    So does an error that nobody foresaw, with its traceback, for exit code 1 says what a recording or a bundle is like.
+    """
     command: Inspect | Check | Bench | Replay | Doctor = tyro.cli(
         Command, prog="divo-runtime", description="Look at bundles, check and time them, compute recordings again."
     )
@@ -172,4 +183,7 @@ def main() -> None:
     except DivoError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         raise SystemExit(DIFFERS if isinstance(error, ReplayDifferenceError | ParityError) else USAGE_ERROR) from None
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(USAGE_ERROR) from None
     sys.stdout.write(text + "\n")

@@ -20,7 +20,9 @@ def command_reader(contract: Contract) -> ReadCommand:
     """Return what reads commands of a contract's type.
 
     Float64MultiArray is bare numbers in the contract's order, unless its layout names them (as our own controller
-    does); JointTrajectory brings its joint names, and its first point counts; TwistStamped is read by component.
+    does); JointTrajectory brings its joint names and has one point, as our controller publishes it (of several, the
+    first is often where the robot stands, and nobody can tell which one is a period's action); TwistStamped is read by
+    component.
     """
     names = contract.action.names
     if contract.action.type == "std_msgs/msg/Float64MultiArray":
@@ -62,6 +64,8 @@ def _from_trajectory(message: Any, field: str, names: Sequence[str]) -> Any:
     absent = [name for name in names if name not in listed]
     if absent:
         return f"command without {', '.join(absent)}"
+    if len(message.points) > 1:
+        return f"command of {len(message.points)} points"
     values = getattr(message.points[0], field)
     if len(values) != len(listed):
         return f"command with {len(listed)} names but {len(values)} {field}"

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from divo_runtime.contract import Contract, Episodes, Reward, load_contract
 from divo_runtime.errors import DatasetError
+from divo_runtime.topic_names import parse_topic_names
 from divo_train.data.flat_config import FlatConfig
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def run_import(config: ImportConfig, console: Console) -> None:
         DivoError: If a setting, the contract or a recording cannot be used, or if nothing was kept.
     """
     from divo_train.data.bags.assembly import bag_sizes, import_bags
+    from divo_train.data.bags.nothing_kept import explain_nothing
     from divo_train.data.bags.report import drop_rows, render_report
     from divo_train.data.bags.suspicions import find_suspicions
     from divo_train.flat_import import flat_sources, run_flat_import
@@ -129,14 +131,7 @@ def run_import(config: ImportConfig, console: Console) -> None:
         console.print(f"[yellow]left out[/] {path.name}: {why}", highlight=False, soft_wrap=True)
     drops = drop_rows(result.bags)
     if not result.metadata:
-        causes = "; ".join(f"{cause}: {count:,} ({share})" for cause, count, share in drops) or "no bag could be read"
-        raise DatasetError(
-            "Not one transition could be imported.",
-            where=", ".join(str(path) for path in config.sources),
-            got=causes,
-            expected="inputs younger than their max_age_ms, and a command in every period",
-            fix=f"Look at {report}.",
-        )
+        raise explain_nothing(result, config.sources, report)
     table = Table(
         title=f"{result.metadata['total_steps']:,} transitions, {result.metadata['total_episodes']:,} episodes"
     )
@@ -154,15 +149,14 @@ def find_sources(sources: tuple[Path, ...]) -> list[Path]:
     Raises:
         DatasetError: If a source is of no known kind, or given twice.
     """
-    from divo_train.data.bags.bag import STORAGE_SUFFIXES, bag_files
+    from divo_train.data.bags.bag import STORAGE_SUFFIXES, find_bags
 
     found: list[Path] = []
     for source in sources:
-        inner = sorted({file.parent for suffix in STORAGE_SUFFIXES for file in source.glob(f"*/*{suffix}")})
-        if source.suffix in STORAGE_SUFFIXES or (source.is_dir() and bag_files(source)):
+        if not source.is_dir() and source.suffix in STORAGE_SUFFIXES:
             found.append(source)
-        elif source.is_dir() and inner:
-            found += inner
+        elif source.is_dir() and (bags := find_bags(source)):
+            found += bags
         else:
             raise DatasetError(
                 "This is no recording that can be imported.",
@@ -188,16 +182,13 @@ def import_settings(config: ImportConfig) -> tuple[ImportSettings, str]:
     Raises:
         ContractError: If the contract does not fit its schema.
         DatasetError: If a setting is out of range, or nothing says where the reward comes from.
+        DivoError: If a remap cannot be read, or names no topic of the contract.
     """
-    from divo_train.data.bags.roles import TopicNames
     from divo_train.data.bags.settings import ImportSettings
 
     if config.gap < 1 or config.hold_command_ms < 0 or config.workers < 0:
         got = f"gap {config.gap:g}, hold-command-ms {config.hold_command_ms:g}, workers {config.workers}"
         raise DatasetError("A setting is out of range.", got=got, expected="gap >= 1, the others >= 0")
-    bad = [text for text in config.remap if text.count(":=") != 1 or not all(text.split(":="))]
-    if bad:
-        raise DatasetError("A remap cannot be read.", got=", ".join(bad), expected="name:=name_there")
     if config.contract is None:
         raise DatasetError(
             "Recordings need a contract.", where="--contract", fix="Give the robot task's contract.yaml."
@@ -209,7 +200,7 @@ def import_settings(config: ImportConfig) -> tuple[ImportSettings, str]:
         text = yaml.safe_dump(msgspec.to_builtins(contract), sort_keys=False)
     settings = ImportSettings(
         contract=contract,
-        names=TopicNames(config.namespace, dict(pair.split(":=") for pair in config.remap)),
+        names=parse_topic_names(config.namespace, config.remap, contract),
         action=config.action,
         grid=config.grid,
         gap_periods=config.gap,

@@ -68,10 +68,15 @@ class ContractBag:
         self.path = path
         self._reader = _open(path)
         try:
-            self.channels, self.absent = self._find(contract, names)
+            self._listeners, self.absent = self._find(contract, names)
         except BaseException:
             self._reader.close()
             raise
+
+    @property
+    def channels(self) -> list[Channel]:
+        """What is listened to; a topic that is input and command stands here as both."""
+        return [channel for listening in self._listeners.values() for channel in listening]
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -81,15 +86,17 @@ class ContractBag:
 
     def channel(self, role: Role) -> Channel | None:
         """Return the channel of a role that there is one of."""
-        return next((channel for channel in self.channels.values() if channel.role == role), None)
+        return next((channel for channel in self.channels if channel.role == role), None)
 
     def messages(self) -> Iterator[tuple[Channel, int, bytes]]:
         """Yield (channel, arrival [ns], serialised message) in the order of their arrival.
 
+        What is command and input comes as the command first, so that it is not in the observation that it answers.
+
         Raises:
             RecordingError: Where the bag turns out to be damaged.
         """
-        connections = [each for each in self._reader.connections if each.id in self.channels]
+        connections = [each for each in self._reader.connections if each.id in self._listeners]
         messages = self._reader.messages(connections)
         while True:
             try:
@@ -98,7 +105,8 @@ class ContractBag:
                 return
             except Exception as error:  # the reader lets errors of zstd, sqlite and struct through
                 raise _damaged(self.path, error) from error
-            yield self.channels[connection.id], arrival_ns, bytes(raw)
+            for channel in self._listeners[connection.id]:
+                yield channel, arrival_ns, bytes(raw)
 
     def __enter__(self) -> ContractBag:
         return self
@@ -106,18 +114,19 @@ class ContractBag:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reader.close()
 
-    def _find(self, contract: Contract, names: TopicNames) -> tuple[dict[int, Channel], list[Absence]]:
+    def _find(self, contract: Contract, names: TopicNames) -> tuple[dict[int, list[Channel]], list[Absence]]:
         decoders = _Decoders()
-        channels: dict[int, Channel] = {}
+        listeners: dict[int, list[Channel]] = {}
         absent: list[Absence] = []
-        wanted: list[tuple[Role, str, str]] = [("input", topic, kind) for topic, kind in contract.topics.items()]
-        for role, topic, kind in [*wanted, ("command", contract.action.topic, contract.action.type)]:
+        inputs: list[tuple[Role, str, str]] = [("input", topic, kind) for topic, kind in contract.topics.items()]
+        for role, topic, kind in [("command", contract.action.topic, contract.action.type), *inputs]:
             name = names.absolute(topic)
             found = [each for each in self._reader.connections if each.topic == name]
             fitting = [each for each in found if each.msgtype == kind and each.msgcount]
             for each in fitting:
                 stamped = decoders.stamped(kind)
-                channels[each.id] = Channel(role, topic, name, kind, each.msgcount, stamped, decoders.decoder(kind))
+                channel = Channel(role, topic, name, kind, each.msgcount, stamped, decoders.decoder(kind))
+                listeners.setdefault(each.id, []).append(channel)
             if role == "input" and not fitting:
                 absent.append(Absence(topic, name, self._instead(name, kind, found)))
         if len(absent) == len(contract.topics):
@@ -130,8 +139,9 @@ class ContractBag:
             )
         for each in self._reader.connections:
             if each.msgtype == CYCLE_TYPE and each.msgcount:
-                channels[each.id] = Channel("cycle", each.topic, each.topic, CYCLE_TYPE, each.msgcount, False, bytes)
-        return channels, absent
+                channel = Channel("cycle", each.topic, each.topic, CYCLE_TYPE, each.msgcount, False, bytes)
+                listeners[each.id] = [channel]
+        return listeners, absent
 
     def _instead(self, name: str, kind: str, found: list[Connection]) -> str:
         if other := [each.msgtype for each in found if each.msgtype != kind]:

@@ -25,6 +25,7 @@ from divo_runtime.fields import JointArray
 from divo_runtime.observation import Fault, FloatArray, ObservationBuilder
 from divo_runtime.recording.history import History, header_stamp_ns
 from divo_runtime.recording.messages import decode_cycle
+from divo_runtime.stamps import StampOrder
 
 GridKind = Literal["cycles", "commands", "regular"]
 SAME_RATE = 0.2
@@ -33,6 +34,8 @@ PEEK = 200
 DEPTH_NS = 1_000_000_000
 FOREIGN_NS = 10_000_000_000
 """Stamps further than this from the arrivals belong to another clock, as in a simulation."""
+PAUSE_NS = 10_000_000_000
+"""A silence of all topics that is longer is passed over."""
 LONGEST_DETAIL = 160
 
 TermFault = tuple[str, Fault]
@@ -124,12 +127,12 @@ class _Sampler:
     def __init__(self, bag: ContractBag, contract: Contract, most: int) -> None:
         self._contract, self._most = contract, most
         self.notes: list[str] = []
-        inputs = {channel.topic: channel for channel in bag.channels.values() if channel.role == "input"}
+        inputs = {channel.topic: channel for channel in bag.channels if channel.role == "input"}
         if contract.clock == "header" and _foreign_stamps(bag):
             self._contract = msgspec.structs.replace(contract, clock="receive")
             self.notes.append("The stamps are in another clock than the arrivals (a simulation?); arrivals count.")
-        self._by_stamp = self._contract.clock == "header"
         self._builder = ObservationBuilder(self._contract)
+        self._order = StampOrder(self._contract)
         self._histories = {topic: History(channel.decode, DEPTH_NS) for topic, channel in inputs.items()}
         self._stamped = {topic: channel.stamped for topic, channel in inputs.items()}
         self.topics = {topic: TopicTimes(channel.name, channel.stamped) for topic, channel in inputs.items()}
@@ -138,7 +141,7 @@ class _Sampler:
         self._decode_command = command.decode if command else None
         self._read_command = command_reader(contract)
         self._nothing = np.full(contract.action_size, np.nan)
-        self._waiting: deque[tuple[int, JointArray, Cycle | None]] = deque()
+        self._waiting: deque[tuple[int, JointArray, Cycle]] = deque()
         self._unseen = set(inputs)
         self._tick = 0
         self._begin_ns = 0
@@ -154,6 +157,8 @@ class _Sampler:
 
     def take(self, role: str, topic: str, arrival_ns: int, raw: bytes) -> None:
         """Take in a message."""
+        if self._begin_ns and arrival_ns - self._last_ns > PAUSE_NS:
+            self._begin_ns, self._tick = arrival_ns, 0  # nothing is to be seen in a pause, or in a jump of the clock
         self._last_ns = arrival_ns
         if role == "input":
             stamp_ns = (header_stamp_ns(raw) if self._stamped[topic] else 0) or arrival_ns
@@ -176,7 +181,7 @@ class _Sampler:
         while self._waiting and self._waiting[0][0] < now_ns and len(self.times_ns) < self._most:
             due_ns, command, cycle = self._waiting.popleft()
             self._look(due_ns, command)
-            self._cycles += [cycle] if cycle else []
+            self._cycles.append(cycle)
         end_ns = min(now_ns, self._last_ns)
         while self.grid == "regular" and self._begin_ns and len(self.times_ns) < self._most:
             due_ns = self._begin_ns + round(self._tick * 1e9 / self._contract.rate_hz)
@@ -205,7 +210,7 @@ class _Sampler:
 
     def _see(self, topic: str, arrival_ns: int) -> None:
         self._unseen.discard(topic)
-        first = self._histories[topic].newest(arrival_ns, by_stamp=False)
+        first = self._histories[topic].newest(arrival_ns)
         header = getattr(first.message, "header", None) if first else None
         self.topics[topic].frame = str(getattr(header, "frame_id", ""))
         if not self._unseen:
@@ -218,13 +223,17 @@ class _Sampler:
             self._bad_commands[command] += 1
             command = self._nothing
         if self.grid == "commands":
-            self._waiting.append((arrival_ns, command, None))
+            if self.times_ns and arrival_ns - self.times_ns[-1] < self._contract.period_ns // 2:
+                self._commands[-1] = command if np.isfinite(command).all() else self._commands[-1]  # the newest counts
+                return
+            self._look(arrival_ns, command)  # at once: the command itself is not in what it answers
         else:
             self._asked.append((arrival_ns, command))
 
     def _look(self, now_ns: int, command: JointArray) -> None:
-        found = {topic: history.newest(now_ns, self._by_stamp) for topic, history in self._histories.items()}
-        observation = self._builder.build({topic: each for topic, each in found.items() if each}, now_ns)
+        found = {topic: held for topic, history in self._histories.items() if (held := history.newest(now_ns))}
+        measurements, doubted = self._order.admit(found, now_ns)
+        observation = self._builder.build(measurements, now_ns, doubted)
         for problem in observation.problems:
             key = (problem.term, problem.fault)
             self._problems[key] += 1

@@ -52,8 +52,8 @@ def find_topic_faults(contract: Contract, absent: Iterable[Absence], periods: Pe
                 detail = periods.details[name, fault]
                 what = f"{name} ({term.topic}) is unusable in {share:.0%} of the periods: {fault.value} ({detail})."
                 yield Finding(subject, what, ADVICE[fault])
-    for times in periods.topics.values():
-        if delay_ms(times) < AHEAD_MS:
+    for topic, times in periods.topics.items():
+        if delay_ms(times) < AHEAD_MS and (topic, Fault.FUTURE) not in told:
             what = f"The stamps of {times.name} lie {-delay_ms(times):.0f} ms in the future."
             yield Finding("clock", what, ADVICE[Fault.FUTURE])
     for reason, count in periods.bad_commands.items():

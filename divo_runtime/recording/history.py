@@ -54,15 +54,10 @@ class History:
         """Forget everything, as after a jump of the clock."""
         self._held.clear()
 
-    def newest(self, now_ns: int, by_stamp: bool) -> Measurement | None:
-        """Return what had arrived last at `now_ns`.
-
-        Args:
-            now_ns: Time asked about [ns].
-            by_stamp: Pass over messages that are stamped later than `now_ns`.
-        """
+    def newest(self, now_ns: int) -> Measurement | None:
+        """Return what had arrived last at `now_ns`, whatever its stamp: `StampOrder` judges that."""
         for arrival_ns, stamp_ns, raw in reversed(self._held):
-            if arrival_ns <= now_ns and not (by_stamp and stamp_ns > now_ns):
+            if arrival_ns <= now_ns:
                 return self._measurement(arrival_ns, stamp_ns, raw)
         return None
 

@@ -71,7 +71,8 @@ def test_a_healthy_recording_has_no_finding(doctor, seed):
         ({"motion_late": 4}, "lag", "The commands come 4 periods (200 ms) before what the policy asks"),
         ({"state_every": 6}, "stale", "comes at 3.33 Hz, and 10 Hz are the least"),
         ({"stamp_ms": -150.0}, "stale", "its messages arrive 151 ms after their stamp"),
-        ({"stamp_ms": 60.0}, "clock", "/joint_states lie 59 ms in the future"),
+        ({"stamp_ms": 60.0}, "clock", "(joint_states) is unusable in 100% of the periods: from the future"),
+        ({"stamp_ms": 12.0}, "clock", "/joint_states lie 11 ms in the future"),
         ({"names": ("c", "a", "d")}, "joint names", "b not among c, a, d"),
         ({"leave_out": ("/goal",)}, "topic", "/goal is not in the bag"),
         ({"rename": {"/goal": "/camera/goal"}}, "topic", "of its type are /camera/goal"),
@@ -105,7 +106,7 @@ def test_a_place_that_training_has_not_shown_is_no_mistake_with_a_name(bundle_fo
 
 
 def test_names_in_the_bag_can_be_told(doctor):
-    names = TopicNames("", {"goal": "/camera/goal"})
+    names = TopicNames("", {"/goal": "/camera/goal"})  # with a slash, as ROS spells it
     only(doctor(topic_names=names, rename={"/goal": "/camera/goal"}))
 
 
@@ -193,10 +194,10 @@ def test_the_command_ends_with_0_where_nothing_looks_wrong(run, bundle_folder, t
 
 def test_the_command_ends_with_1_and_writes_a_page_where_something_does(run, bundle_folder, tmp_path):
     bag = robot.write_bag(tmp_path / "bag", Spoiling(sign={"b": -1.0}))
-    code, out, _ = run("doctor", bundle_folder, bag, "--html", tmp_path / "page.html")
+    code, out, _ = run("doctor", bundle_folder, bag, "--html", tmp_path / "new" / "page.html")
     assert code == 1
     assert "1 finding:\n1. sign: b has the opposite sign of the training data." in out
-    page = (tmp_path / "page.html").read_text()
+    page = (tmp_path / "new" / "page.html").read_text()
     assert "b has the opposite sign" in page
     assert "http" not in page
 
@@ -207,6 +208,7 @@ def test_the_command_ends_with_1_and_writes_a_page_where_something_does(run, bun
         (("nowhere",), "The bag cannot be read"),
         (("bag", "--policy", "best"), "There is no such policy"),
         (("bag", "--remap", "goal"), "A remap cannot be read"),
+        (("bag", "--remap", "/gaol:=/goal"), "Did you mean goal?"),
         (("bag", "--periods", "0"), "There is nothing to look at"),
     ],
 )
@@ -215,6 +217,26 @@ def test_the_command_ends_with_2_where_it_cannot_examine(run, bundle_folder, tmp
     code, _, error = run("doctor", bundle_folder, tmp_path / arguments[0], *arguments[1:])
     assert code == 2
     assert message in error
+
+
+def test_a_page_that_cannot_be_written_is_no_finding(run, bundle_folder, tmp_path):
+    robot.write_bag(tmp_path / "bag", Spoiling(), periods=50)
+    (tmp_path / "file").touch()
+    code, _, error = run("doctor", bundle_folder, tmp_path / "bag", "--html", tmp_path / "file" / "page.html")
+    assert code == 2
+    assert "The report cannot be written" in error
+
+
+@pytest.mark.parametrize("command", ["doctor", "replay"])
+def test_an_error_that_nobody_foresaw_is_no_finding_either(run, bundle_folder, tmp_path, monkeypatch, command):
+    def fail(*arguments):
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(cli, "examine", fail)
+    monkeypatch.setattr(cli, "replay_file", fail)
+    code, _, error = run(command, *([bundle_folder] if command == "doctor" else []), tmp_path / "bag")
+    assert code == 2
+    assert "KeyError: 'unforeseen'" in error
 
 
 def test_the_texts_hold_what_a_person_needs(doctor):

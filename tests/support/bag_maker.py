@@ -158,6 +158,27 @@ def imported(folder, *bags, change=None, workers=1, **settings):
     return result, load_minari(result.folder) if result.metadata else None
 
 
+def ramp(count=5, state_ms=10, command_ms=50, first_command_ms=48, commands=None, skip_states=(), **changes):
+    """States every 10 ms whose position counts them (a: 0.00, 0.01, ...; b: 1.00, 1.01, ...), and some commands."""
+    tape = Tape()
+    tape.add(0, "/goal", point(BEGIN_NS, 0.25, -0.5))
+    for number in range(count * command_ms // state_ms + command_ms // state_ms + 1):
+        at_ns = number * state_ms * MS
+        if number not in skip_states:
+            place = number / 100
+            tape.add(at_ns, "/joint_states", joint_state(BEGIN_NS + at_ns, [1 + place, place], [0, 0], ("b", "a")))
+    for number in range(count):
+        at_ns = (first_command_ms + number * command_ms) * MS
+        values = commands[number] if commands else [number / 10, -number / 10]
+        tape.add(at_ns, "/commands", values if hasattr(values, "__msgtype__") else array(values))
+    return tape
+
+
+def positions(dataset):
+    """Position of joint a in hundredths, which is the number of the state that was held."""
+    return np.round(dataset.observations[:, 0] * 100).astype(int).tolist()
+
+
 def tape_of(commands=8):
     """States every 10 ms whose position of joint a counts them, and commands at 48, 98, ... ms."""
     tape = Tape().add(0, "/goal", point(BEGIN_NS, 0.25, -0.5))
@@ -206,5 +227,5 @@ def robot_tape(
             tape.add(at_ns, "/commands", array(scale[2] * command[list(order)]))
     for time_s in np.arange(0, seconds, 0.5):
         at_ns = round(time_s * S)
-        tape.add(at_ns, "/goal", point(BEGIN_NS + at_ns, 0.25, -0.5), late_ns=300_000)
+        tape.add(at_ns, "/goal", point(BEGIN_NS + at_ns, 0.25 + time_s / 100, -0.5 - time_s / 100), late_ns=300_000)
     return tape

@@ -9,33 +9,12 @@ import pytest
 from rosbags.rosbag2 import Reader, StoragePlugin
 
 import bag_maker as make
-from bag_maker import BEGIN_NS, MS, S, Tape, imported
+from bag_maker import BEGIN_NS, MS, S, Tape, imported, positions, ramp
 from divo_runtime.contract import Contract
 from divo_runtime.errors import DatasetError
 from divo_runtime.observation import Measurement, ObservationBuilder
 from divo_runtime.schema import parse_yaml
 from divo_train.data.bags.tally import KEPT
-
-
-def ramp(count=5, state_ms=10, command_ms=50, first_command_ms=48, commands=None, skip_states=(), **changes):
-    """States every 10 ms whose position counts them (a: 0.00, 0.01, ...; b: 1.00, 1.01, ...), and some commands."""
-    tape = Tape()
-    tape.add(0, "/goal", make.point(BEGIN_NS, 0.25, -0.5))
-    for number in range(count * command_ms // state_ms + command_ms // state_ms + 1):
-        at_ns = number * state_ms * MS
-        if number not in skip_states:
-            place = number / 100
-            tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + at_ns, [1 + place, place], [0, 0], ("b", "a")))
-    for number in range(count):
-        at_ns = (first_command_ms + number * command_ms) * MS
-        values = commands[number] if commands else [number / 10, -number / 10]
-        tape.add(at_ns, "/commands", values if hasattr(values, "__msgtype__") else make.array(values))
-    return tape
-
-
-def positions(dataset):
-    """Position of joint a in hundredths, which is the number of the state that was held."""
-    return np.round(dataset.observations[:, 0] * 100).astype(int).tolist()
 
 
 def test_the_newest_state_before_each_command_is_held_and_one_more_a_period_after_the_last(tmp_path):
@@ -84,12 +63,28 @@ def test_observations_are_bit_for_bit_what_a_node_would_have_built(tmp_path):
     assert np.stack(seen).tobytes() == dataset.observations[:-1].tobytes()
 
 
-def test_a_value_stamped_after_the_period_s_time_is_not_used(tmp_path):
-    tape = ramp(2)
-    at_ns = 47 * MS  # arrives before the command at 48 ms, but says that it was measured at 50 ms
-    tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + 50 * MS, [9, 9], [0, 0]))
-    _, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
-    assert positions(dataset)[0] == 4
+@pytest.mark.parametrize(("ahead_ms", "first"), [(19, 5), (21, None)])
+def test_a_stamp_that_is_ahead_is_taken_as_on_the_robot(tmp_path, ahead_ms, first):
+    tape = ramp(4)
+    at_ns = 47 * MS  # arrives before the command at 48 ms, and says that it was measured after it
+    tape.add(at_ns, "/joint_states", make.joint_state(BEGIN_NS + (48 + ahead_ms) * MS, [0.05, 0], [0, 0]))
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
+    if first is None:  # the period is dropped; that at 98 ms has newer messages
+        assert result.bags[0].tally.counts == {KEPT: 3, "position: from the future": 1}
+        assert positions(dataset)[0] == 9
+    else:
+        assert positions(dataset)[0] == first
+
+
+def test_a_message_with_an_older_stamp_is_refused_as_on_the_robot(tmp_path):
+    tape = ramp(4)  # and another publisher, whose stamps are 60 ms old
+    tape.add(97 * MS, "/joint_states", make.joint_state(BEGIN_NS + 37 * MS, [9, 9], [0, 0]))
+    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
+    # Like the robot, the import looks once per period and keeps what it took then: at 98 ms the state of 40 ms.
+    assert positions(dataset) == [4, 4, 14, 19, 24]
+    assert result.bags[0].notes == (
+        "1 messages bore an older stamp than the one before and were passed over, as on the robot.",
+    )
 
 
 def test_the_contract_s_clock_tells_the_age(tmp_path):
@@ -130,76 +125,6 @@ def test_periods_with_stale_inputs_are_dropped_by_cause_and_split_the_episode(tm
     assert positions(dataset) == [4, 9, 14, 14, 29, 34, 39]
     assert dataset.episodes.tolist() == [0, 0, 0, 1, 1]
     np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.5, 0.6])
-
-
-def test_a_fast_commander_s_last_command_of_each_period_counts(tmp_path):
-    values = [[number / 100, 0] for number in range(20)]
-    tape = ramp(20, command_ms=10, first_command_ms=8, commands=values)
-    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"))
-    assert result.bags[0].grid == "regular"
-    # The grid begins with the first state at 0 ms; the commands at 8, 18, ... 48 ms fall into the first period.
-    np.testing.assert_allclose(dataset.actions[:, 0], [0.04, 0.09, 0.14, 0.19])
-    assert positions(dataset) == [0, 5, 10, 15, 20]
-
-
-def test_a_slow_commander_s_command_stands_in_only_when_asked(tmp_path):
-    bag = ramp(3, command_ms=100, first_command_ms=20).write(tmp_path / "bag")
-    strict, nothing = imported(tmp_path, bag)
-    # Commands at 20, 120, 220 ms; periods begin at 0, 50, ... 350 ms, and only every second one has a command.
-    assert strict.bags[0].tally.counts["no command in the period"] >= 3
-    assert nothing.episodes.tolist() == [0, 1, 2]
-    _, held = imported(tmp_path / "2", bag, hold_s=0.1)
-    np.testing.assert_allclose(held.actions[:5, 0], [0, 0, 0.1, 0.1, 0.2])
-    assert held.episodes.tolist() == [0] * len(held)
-
-
-@pytest.mark.parametrize("kind", ["labelled", "trajectory", "twist"])
-def test_commands_are_read_by_name(tmp_path, kind):
-    types = make.T
-    if kind == "labelled":
-        message, change = make.array([0.2, 0.1], label="b,a"), None
-    elif kind == "trajectory":
-        empty = np.zeros(0)
-        moment = types["builtin_interfaces/msg/Duration"](0, 50 * MS)
-        velocities = np.array([0.2, 7.0, 0.1])
-        point = types["trajectory_msgs/msg/JointTrajectoryPoint"](empty, velocities, empty, empty, moment)
-        message = types["trajectory_msgs/msg/JointTrajectory"](make.header(BEGIN_NS), ["b", "other", "a"], [point])
-
-        def change(tree):
-            tree["action"]["type"] = "trajectory_msgs/msg/JointTrajectory"
-    else:
-        vector = types["geometry_msgs/msg/Vector3"]
-        twist = types["geometry_msgs/msg/Twist"](vector(0.1, 7, 7), vector(7, 7, 0.2))
-        message = types["geometry_msgs/msg/TwistStamped"](make.header(BEGIN_NS), twist)
-
-        def change(tree):
-            names = ["linear.x", "angular.z"]
-            tree["action"].update(kind="twist", names=names, unit="m/s", type="geometry_msgs/msg/TwistStamped")
-            limits = [{"name": name, "velocity": 2.0, "acceleration": 20.0} for name in names]
-            tree["safety"] = {"limits": limits}
-
-    _, dataset = imported(tmp_path, ramp(2, commands=[message] * 2).write(tmp_path / "bag"), change=change)
-    np.testing.assert_allclose(dataset.actions, [[0.1, 0.2]] * 2)
-
-
-@pytest.mark.parametrize(
-    ("values", "cause"),
-    [([np.nan, 0], "command not finite"), ([0, 0, 0], "command of 3 values, expected 2")],
-)
-def test_a_bad_command_is_dropped_with_its_cause(tmp_path, values, cause):
-    commands = [[0.1, 0], [0.2, 0], values, [0.4, 0]]
-    result, dataset = imported(tmp_path, ramp(4, commands=commands).write(tmp_path / "bag"))
-    assert result.bags[0].tally.counts == {KEPT: 3, cause: 1}
-    np.testing.assert_allclose(dataset.actions[:, 0], [0.1, 0.2, 0.4])
-    assert positions(dataset) == [4, 9, 14, 19, 24]  # the observation at the bad command ends the first episode
-
-
-def test_the_measured_motion_is_the_action_when_asked(tmp_path):
-    tape = ramp(4)
-    tape.entries = [entry for entry in tape.entries if entry[1] != "/commands"]
-    result, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), action="measured")
-    assert result.bags[0].grid == "regular"
-    np.testing.assert_allclose(dataset.actions, 1.0, atol=1e-5)  # 0.05 rad in each 50 ms, also where velocities say 0
 
 
 def test_processes_do_not_change_the_dataset(tmp_path):
@@ -263,7 +188,11 @@ def test_simulated_time_runs_by_the_clock_topic_where_there_is_one(tmp_path):
     for number in range(301):  # twice as fast as the arrivals' clock
         at_ns = number * MS
         tape.add(at_ns, "/clock", clock(make.T["builtin_interfaces/msg/Time"](100, 2 * at_ns)))
-    _, dataset = imported(tmp_path, tape.write(tmp_path / "bag"), simulated_time=True)
+    bag = tape.write(tmp_path / "bag")
+    for clock in ("header", "receive"):  # by the arrivals, periods would be those of the wall clock
+        with pytest.raises(DatasetError, match=r"recording of a simulation[\s\S]*301 messages[\s\S]*--simulated-time"):
+            imported(tmp_path, bag, change=lambda tree, clock=clock: tree.update(clock=clock))
+    _, dataset = imported(tmp_path, bag, simulated_time=True)
     # A period of 50 ms is 25 ms of arrivals, so every second one has a command: (50, 100], (150, 200], ... ms. States
     # come every 20 ms of simulated time: that of 40 ms is held at 50 ms, that of 100 ms at 100 ms.
     np.testing.assert_allclose(dataset.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4])

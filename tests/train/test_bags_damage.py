@@ -33,6 +33,14 @@ def test_a_truncated_file_is_an_error_and_its_front_comes_in_when_asked(tmp_path
     assert dataset.observations[:30].tobytes() == complete.observations[:30].tobytes()
 
 
+def test_a_file_may_be_cut_off_anywhere(tmp_path):
+    data = make.robot_tape(seconds=0.4).write_mcap(tmp_path / "whole.mcap", chunk_size=1024).read_bytes()
+    cut = tmp_path / "cut.mcap"
+    for length in range(len(data) // 2, len(data), 7):
+        cut.write_bytes(data[:length])
+        open_bag(cut, keep_going=True).close()
+
+
 def test_a_file_without_index_comes_in_whole_with_a_note(tmp_path, tape):
     bag = tape.write_mcap(tmp_path / "live.mcap", **UNINDEXED)
     result, dataset = imported(tmp_path, bag)

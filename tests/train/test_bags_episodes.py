@@ -172,11 +172,11 @@ def test_a_reward_function_that_does_not_work_is_named(tmp_path, rewards, name, 
         imported(tmp_path, tape_of(4).write(tmp_path / "bag"), change=change)
 
 
-def cycle(number, now_ns, state_ns, command):
+def cycle(number, now_ns, state_ns, command, mode="running"):
     inputs = Inputs(("joint_states", "goal"), (1, 1), (state_ns, BEGIN_NS), (state_ns, BEGIN_NS))
     empty = EMPTY
     return CycleRecord(
-        number, number, 0, 0, now_ns, 0.0, (0, 0, 0), CycleTimes(), inputs, "actor", "running", (0,) * 3,
+        number, number, 0, 0, now_ns, 0.0, (0, 0, 0), CycleTimes(), inputs, "actor", mode, (0,) * 3,
         empty, empty, empty, np.array(command),
     )  # fmt: skip
 
@@ -206,3 +206,25 @@ def test_another_activation_begins_another_episode(tmp_path):
         tape.add(at_ns + 1, "/divo_controller/cycles", Raw(CYCLE_TYPE, encode_cycle(record)))
     _, dataset = imported(tmp_path, tape.write_mcap(tmp_path / "run.mcap"))
     assert dataset.episodes.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "counts"),
+    [
+        ("fault", {KEPT: 3, "the controller was in fault": 1}),
+        ("inactive", {KEPT: 3, "the controller was inactive": 1}),
+        ("holding", {KEPT: 4}),
+        ("blending", {KEPT: 4}),
+    ],
+)
+def test_cycles_in_fault_are_no_behaviour(tmp_path, mode, counts):
+    tape = tape_of(4)
+    for order in range(4):
+        at_ns = (47 + 50 * order) * MS
+        state_ns = BEGIN_NS + (40 + 50 * order) * MS
+        record = cycle(order + 1, BEGIN_NS + at_ns, state_ns, [order / 10, 0], mode if order == 2 else "running")
+        tape.add(at_ns + 1, "/divo_controller/cycles", Raw(CYCLE_TYPE, encode_cycle(record)))
+    result, dataset = imported(tmp_path, tape.write_mcap(tmp_path / "run.mcap"))
+    assert result.bags[0].tally.counts == counts
+    assert len(dataset) == counts[KEPT]
+    assert len(set(dataset.episodes.tolist())) == (1 if counts[KEPT] == 4 else 2)

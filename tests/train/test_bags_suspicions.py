@@ -7,9 +7,10 @@ import pytest
 
 import bag_maker as make
 from bag_maker import BEGIN_NS, MS, S, imported
+from divo_train.data import training_set
 from divo_train.data.bags.report import drop_rows, render_report
 from divo_train.data.bags.settings import ImportSettings
-from divo_train.data.bags.suspicions import find_suspicions
+from divo_train.data.bags.suspicions import STD_FLOOR, find_suspicions
 from divo_train.data.bags.timing import Sample, TimingMeter
 
 
@@ -49,7 +50,19 @@ def test_a_joint_that_never_moves_is_named(tmp_path):
     for _, topic, message in tape.entries:
         if topic == "/joint_states":
             message.position[0] = message.velocity[0] = 0.1
-    assert "a is commanded but never moves" in only(suspicions(tmp_path, tape), "no motion")
+    still, constant = suspicions(tmp_path, tape)
+    assert (still.subject, constant.subject) == ("no motion", "constant")
+    assert "a is commanded but never moves" in str(still)
+
+
+def test_an_input_that_never_changes_is_told(tmp_path):
+    tape = make.robot_tape()
+    for _, topic, message in tape.entries:
+        if topic == "/goal":
+            message.point.x, message.point.y = 0.25, -0.5
+    text = only(suspicions(tmp_path, tape), "constant")
+    assert "goal.x (0.25), goal.y (-0.5) never changed in 400 observations" in text
+    assert STD_FLOOR == training_set.STD_FLOOR
 
 
 @pytest.mark.parametrize(
@@ -131,6 +144,37 @@ def test_stamps_from_the_future_are_told(tmp_path):
         if topic == "/goal":
             message.header = make.header(message.header.stamp.sec * S + message.header.stamp.nanosec + 12 * MS)
     assert "/goal lie 12 ms in the future" in only(suspicions(tmp_path, tape), "clock")
+
+
+def test_a_topic_that_changes_its_frame_is_told(tmp_path):
+    tape = make.robot_tape()
+    for arrival_ns, topic, message in tape.entries:
+        if topic == "/goal" and arrival_ns > BEGIN_NS + 15 * S:
+            message.header.frame_id = "map"
+        elif topic == "/joint_states" and arrival_ns > BEGIN_NS + 5 * S:
+            message.header.frame_id = "joints have none"
+    text = only(suspicions(tmp_path, tape), "frame")
+    assert "goal comes in 2 frames: 'base' (30 messages) and 'map' (10 messages), in bag." in text
+
+
+@pytest.mark.parametrize(("frame", "told"), [("map", True), ("base", False), ("", False)])
+def test_a_difference_across_two_frames_is_told(tmp_path, frame, told):
+    def change(tree):
+        goal = tree["observation"][2]
+        tree["observation"][2:] = [{**goal, "name": "tool", "topic": "tool"}, {**goal, "relative_to": "tool"}]
+
+    tape = make.robot_tape(seconds=5)
+    for arrival_ns, topic, _ in list(tape.entries):
+        if topic == "/goal":
+            place = make.point(arrival_ns, (arrival_ns - BEGIN_NS) / S, 0.1 - (arrival_ns - BEGIN_NS) / S)
+            place.header.frame_id = frame
+            tape.add(arrival_ns - BEGIN_NS, "/tool", place)
+    found = suspicions(tmp_path, tape, change=change)
+    if told:
+        text = only(found, "frame")
+        assert "goal is relative to tool, but they come in different frames: base (goal) and map (tool)" in text
+    else:
+        assert found == []
 
 
 def test_lost_messages_are_counted(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,22 @@ def bag_files(path: Path) -> list[Path]:
     return sorted(names, key=_split_number)
 
 
+def find_bags(folder: Path, depth: int = 1) -> list[Path]:
+    """Return the bags of a folder, in the order of their names: the folder itself if it is one, else what it holds.
+
+    Folders in it are looked into as far down as `depth` says.
+
+    Files are one split bag if `metadata.yaml` says so, or if they are called as rosbag2 calls splits: by the folder's
+    name and a number. Other files, such as those of a controller that records, are bags of their own.
+    """
+    files = bag_files(folder)
+    if files and (len(files) == 1 or _is_split(folder, files)):
+        return [folder]
+    inner = [each for each in folder.iterdir() if each.is_dir()] if depth else []
+    found = ([each] if each.is_file() else find_bags(each, depth - 1) for each in sorted([*files, *inner]))
+    return [bag for bags in found for bag in bags]
+
+
 def open_bag(path: Path, keep_going: bool = False) -> Bag:
     """Open a bag.
 
@@ -106,6 +123,14 @@ def open_bag(path: Path, keep_going: bool = False) -> Bag:
             got="a file of another kind" if path.is_file() else "no .mcap or .db3 file" if path.exists() else "nothing",
             expected="a rosbag2 folder, or a .mcap or .db3 file",
             fix="Check the path.",
+        )
+    if len(files) > 1 and not _is_split(path, files):
+        raise BagError(
+            "This folder holds several bags.",
+            where=str(path),
+            got=", ".join(file.name for file in files[:3]),
+            expected=f"metadata.yaml, or files called {path.resolve().name}_0, {path.resolve().name}_1, ...",
+            fix="Name the files one by one; `divo-train import` does so by itself.",
         )
     notes: list[str] = []
     conditions = {}
@@ -158,6 +183,12 @@ def _open_part(file: Path, condition: str, keep_going: bool) -> tuple[Part | Non
 def _slices(files: Sequence[Path]) -> int:
     """Return in how many stretches of time a bag of these files is to be read."""
     return 1 + files[0].stat().st_size // SLICE_BYTES if len(files) == 1 else 1
+
+
+def _is_split(folder: Path, files: Sequence[Path]) -> bool:
+    """Return whether a folder's storage files are one bag."""
+    name = re.compile(re.escape(folder.resolve().name) + r"(_\d+)?\.(mcap|db3)(\..*)?")
+    return (folder / "metadata.yaml").exists() or all(name.fullmatch(file.name) for file in files)
 
 
 def _split_number(file: Path) -> tuple[int, str]:

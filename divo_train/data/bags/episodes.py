@@ -121,7 +121,7 @@ class EpisodeBuilder:
         elif observation.problems:
             self._close(None)
             problem = observation.problems[0]
-            self._tally.add(f"{problem.term}: {problem.fault.value}", now_ns)
+            self._tally.add(f"{problem.term}: {problem.fault.value}", now_ns, problem.detail)
         else:
             self._append(now_ns, observation.vector)
             if isinstance(action, str):
@@ -130,6 +130,26 @@ class EpisodeBuilder:
             else:
                 self._actions.extend(action.tolist())
                 self._waiting = True
+
+    def replace(self, now_ns: int, action: JointArray | str, cause: str) -> bool:
+        """Replace the action of the newest period, if it runs still; one that is none is counted and changes nothing.
+
+        Args:
+            now_ns: Time of the new action [ns].
+            action: (act_dim,) it, or why it is none.
+            cause: What the old action is counted under.
+
+        Returns:
+            Whether there was a period whose action it is.
+        """
+        if not self._waiting:
+            return False
+        if isinstance(action, str):
+            self._tally.add(action, now_ns)
+        else:
+            self._actions[-len(action) :] = array("d", action.tolist())
+            self._tally.add(cause, now_ns)
+        return True
 
     def rest(self, now_ns: int, observation: Observation) -> None:
         """Take in a period that is cut short by a mark or by the end: its observation completes what went before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,7 +16,11 @@ from divo_train.data.bags.episodes import NEVER, EpisodeBuilder
 
 GridKind = Literal["cycles", "commands", "regular"]
 NO_COMMAND = "no command in the period"
+REPLACED = "command replaced within half a period"
+PAUSE = "in a pause of the recording"
 NO_CYCLE_INPUT = "a cycle's measurement is not in the bag"
+NOT_BEHAVIOUR = {"fault": "the controller was in fault", "inactive": "the controller was inactive"}
+"""Modes in which what the controller sends is no answer to what it sees, and the causes of dropping them."""
 
 Observe = Callable[[int], Observation]
 ReadRaw = Callable[[bytes], JointArray | str]
@@ -34,6 +39,9 @@ class Grid(Protocol):
     def tick(self) -> None:
         """Do what is due; every message up to `due_ns` is there now."""
 
+    def skip(self, now_ns: int) -> tuple[int, int]:
+        """Begin anew after a pause; return since when periods were skipped [ns], and how many."""
+
     def command(self, now_ns: int, raw: bytes) -> None:
         """Take in a command; on the grid of cycles, a cycle."""
 
@@ -44,11 +52,20 @@ class Grid(Protocol):
 class CommandGrid:
     """One period per command; its observation is what had arrived when the command was published.
 
-    For commanders that ran at the contract's rate: their own rhythm, with its jitter, is the truest grid.
+    For commanders that ran at the contract's rate: their own rhythm, with its jitter, is the truest grid. A command
+    that comes within half a period of another takes its place, as on the robot, where the newest command counts.
+
+    Args:
+        builder: Takes the periods.
+        observe: Gives the observation at a time.
+        read: Reads a command.
+        period_ns: Control period [ns].
     """
 
-    def __init__(self, builder: EpisodeBuilder, observe: Observe, read: ReadRaw) -> None:
+    def __init__(self, builder: EpisodeBuilder, observe: Observe, read: ReadRaw, period_ns: int) -> None:
         self._builder, self._observe, self._read = builder, observe, read
+        self._half_ns = period_ns // 2
+        self._begun_ns = -self._half_ns
         self.due_ns = NEVER
 
     def start(self, now_ns: int) -> None:
@@ -57,9 +74,17 @@ class CommandGrid:
     def tick(self) -> None:
         """Nothing is ever due."""
 
+    def skip(self, now_ns: int) -> tuple[int, int]:
+        """Skip nothing: without a command there is no period."""
+        return now_ns, 0
+
     def command(self, now_ns: int, raw: bytes) -> None:
         """Take in a command."""
-        self._builder.step(now_ns, self._observe(now_ns), self._read(raw))
+        action = self._read(raw)
+        if 0 <= now_ns - self._begun_ns < self._half_ns and self._builder.replace(now_ns, action, REPLACED):
+            return
+        self._begun_ns = now_ns
+        self._builder.step(now_ns, self._observe(now_ns), action)
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -108,6 +133,15 @@ class RegularGrid:
         self._begun = (now_ns, self._observe(now_ns))
         self._ticks += 1
         self.due_ns = self._start_ns + round(self._ticks * 1e9 / self._rate_hz)
+
+    def skip(self, now_ns: int) -> tuple[int, int]:
+        """Begin anew after a pause; its periods are counted and not gone through, for a clock may jump by years."""
+        if self.due_ns >= now_ns:
+            return now_ns, 0
+        self.tick()
+        begin_ns = self._start_ns + round((self._ticks - 1) * 1e9 / self._rate_hz)
+        self.start(now_ns)
+        return begin_ns, ceil((now_ns - begin_ns) * self._rate_hz / 1e9)
 
     def command(self, now_ns: int, raw: bytes) -> None:
         """Take in a command."""
@@ -163,6 +197,10 @@ class CycleGrid:
         self._step(self._waiting.popleft()[1])
         self.due_ns = self._waiting[0][0] if self._waiting else NEVER
 
+    def skip(self, now_ns: int) -> tuple[int, int]:
+        """Skip nothing: without a cycle there is no period."""
+        return now_ns, 0
+
     def command(self, now_ns: int, raw: bytes) -> None:
         """Take in a cycle; it waits until the messages that it used are all there."""
         cycle = self._decode(raw)
@@ -190,10 +228,11 @@ class CycleGrid:
                 measurement = history.exact(int(used[topic][0]), int(used[topic][1]))
                 complete = complete and measurement is not None
             else:  # this contract observes more than the controller's did
-                measurement = history.newest(now_ns, by_stamp=True)
+                measurement = history.newest(now_ns)
             if measurement:
                 measurements[topic] = measurement
         observation = self._build(measurements, now_ns)
         command = np.asarray(cycle.command, dtype=np.float64)
         action: JointArray | str = command if len(command) else NO_COMMAND
+        action = NOT_BEHAVIOUR.get(cycle.mode, action)
         self._builder.step(now_ns, observation, action if complete else NO_CYCLE_INPUT)

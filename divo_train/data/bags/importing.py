@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,8 @@ class BagReport:
     timings: tuple[TopicTiming, ...]
     ages: tuple[Sample, ...]
     """Age of every term of the contract at its use [ns]."""
+    frames: Mapping[str, Mapping[str, int]]
+    """Input topic as in the contract -> frame that its headers name -> messages."""
     tally: Tally
     notes: tuple[str, ...]
     """What was odd, one sentence each."""
@@ -95,7 +97,8 @@ def _import_opened(bag: Bag, settings: ImportSettings, part: Path, report: Calla
     if settings.simulated_time:
         begin_ns, end_ns = (time_ns - round(median(offsets_ns or [0])) for time_ns in bag.span_ns)
     else:
-        check_clocks(offsets_ns, contract.clock, str(bag.path))
+        ticks = 0 if roles.clock is None else bag.topics[roles.clock].count
+        check_clocks(offsets_ns, contract.clock, ticks, str(bag.path))
     grid = _choose_grid(bag, layout, settings)
     tally = Tally(begin_ns, end_ns)
     function = contract.reward.function if contract.reward else ""
@@ -131,6 +134,7 @@ def _import_opened(bag: Bag, settings: ImportSettings, part: Path, report: Calla
         transitions=tally.counts[KEPT],
         timings=tuple(timings),
         ages=tuple(sampler.ages()),
+        frames={topic: watch.counts for topic, watch in sampler.frames.items()},
         tally=tally,
         notes=(*bag.notes, *notes, *_strays(sampler)),
     )
@@ -199,12 +203,13 @@ def _choose_grid(bag: Bag, layout: BagLayout, settings: ImportSettings) -> GridK
 
 def _strays(sampler: Sampler) -> Sequence[str]:
     """Return sentences about what found no place."""
-    episodes = sampler.episodes
+    episodes, refused = sampler.episodes, sampler.order.counts["out_of_order"]
     counted = {
         "reward messages belong to no transition that was kept": episodes.stray_rewards,
         "terminations came where no episode ran that they could end": episodes.stray_terminations,
         "terminations came when nothing could be observed: those episodes are truncated": episodes.lost_terminations,
         "marked episodes are empty: not one transition lies between their marks": episodes.empty,
+        "messages bore an older stamp than the one before and were passed over, as on the robot": refused,
         "times the arrivals went back by more than a second: the recorder's clock was set": sampler.clock_resets,
     }
     unreadable = [

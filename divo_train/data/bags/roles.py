@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from divo_runtime.contract import Contract, Episodes
+from divo_runtime.topic_names import EVENT_SUFFIX
 from divo_runtime.topic_names import TopicNames as TopicNames
 from divo_train.data.bags.marks import MESSAGE_TYPES
 from divo_train.data.bags.parts import BagError, BagTopic
-from divo_train.data.bags.service_calls import EVENT_SUFFIX, EVENT_TYPES
+from divo_train.data.bags.service_calls import EVENT_TYPES
 
 CYCLE_TYPE = "divo_controller/msg/Cycle"
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"

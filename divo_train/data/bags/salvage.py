@@ -6,6 +6,7 @@ A recorder that was killed leaves such a file. Format: https://mcap.dev/spec.
 from __future__ import annotations
 
 import heapq
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -20,6 +21,8 @@ from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 from divo_train.data.bags.parts import BagTopic, RawMessage, damaged
 
 Condition = Literal["indexed", "unindexed", "truncated"]
+DAMAGES = (McapError, EndOfFile, ValueError, struct.error)
+"""What the reader raises at damage; the last where a record is cut within one of its numbers."""
 LARGEST_RECORD = 2**30
 """Bytes; a longer record is taken for damage, and would not fit the memory that an import may use."""
 
@@ -29,7 +32,7 @@ def mcap_condition(path: Path) -> tuple[Condition, int]:
     try:
         with path.open("rb") as file:
             summary = make_reader(file).get_summary()
-    except (McapError, EndOfFile, OSError, ValueError):
+    except (*DAMAGES, OSError):
         return "truncated", 0
     if summary is None or not summary.chunk_indexes:
         empty = summary is not None and summary.statistics is not None and summary.statistics.message_count == 0
@@ -123,14 +126,14 @@ class SalvagedPart:
                     record = next(records)
                 except StopIteration:
                     return
-                except (McapError, EndOfFile, ValueError):
+                except DAMAGES:
                     self.lost_bytes += (self._path.stat().st_size - whole) * count_lost
                     return
                 whole = file.tell()
                 if isinstance(record, Chunk):
                     try:
                         yield from breakup_chunk(record, validate_crc=True)
-                    except (McapError, EndOfFile, CRCValidationError, ValueError, RuntimeError):  # lz4 raises the last
+                    except (*DAMAGES, CRCValidationError, RuntimeError):  # lz4 raises the last
                         self.lost_bytes += len(record.data) * count_lost
                 else:
                     yield record

@@ -17,9 +17,11 @@ from divo_runtime.contract import Contract
 from divo_runtime.fields import JointArray
 from divo_runtime.observation import Measurement, Observation, ObservationBuilder
 from divo_runtime.recording.history import History, header_stamp_ns
+from divo_runtime.stamps import StampOrder
 from divo_train.data.bags.decoding import Decode, MessageTypes
 from divo_train.data.bags.episodes import Episode, EpisodeBuilder, EpisodeRules
-from divo_train.data.bags.grids import CommandGrid, CycleGrid, Grid, GridKind, RegularGrid
+from divo_train.data.bags.frames import FrameWatch
+from divo_train.data.bags.grids import PAUSE, CommandGrid, CycleGrid, Grid, GridKind, RegularGrid
 from divo_train.data.bags.marks import Mark, mark_reader
 from divo_train.data.bags.parts import BagTopic, RawMessage
 from divo_train.data.bags.roles import Roles
@@ -82,12 +84,16 @@ class Sampler:
         emit: Callable[[Episode], None],
     ) -> None:
         roles = layout.roles
-        self._contract, self._layout = contract, layout
+        self._contract, self._layout, self._tally = contract, layout, tally
+        youngest_ns = round(min(term.max_age_ms for term in contract.observation) * 1e6)
+        self._pause_ns = youngest_ns + max(rules.gap_ns or 0, DEPTH_PERIODS * contract.period_ns)
         self._by_stamp = contract.clock == "header"
         self._builder = ObservationBuilder(contract)
+        self.order = StampOrder(contract)
         self._decoders = {number: layout.types.decoder(layout.topics[number]) for number in roles.numbers}
         depth_ns = max(DEPTH_PERIODS * contract.period_ns, 2 * (rules.gap_ns or 0), DEPTH_NS)
         self._histories = {topic: History(self._decoders[number], depth_ns) for topic, number in roles.inputs.items()}
+        self.frames = {topic: FrameWatch() for topic, number in roles.inputs.items() if layout.stamped(number)}
         self._ages = [Sample() for _ in contract.observation]
         self._newest_ages: list[tuple[int, ...]] = []
         self._unseen = set(roles.inputs)
@@ -113,9 +119,11 @@ class Sampler:
         for count, (number, now_ns, raw) in enumerate(messages):
             if now_ns < last_ns:
                 now_ns = self._step_back(now_ns, last_ns)
-            last_ns = now_ns
             if now_ns > grid.due_ns or now_ns > episodes.due_ns:
+                if now_ns - last_ns > self._pause_ns:
+                    self._pass_over(last_ns + self._pause_ns, now_ns)
                 self._catch_up(now_ns)
+            last_ns = now_ns
             handlers[number](now_ns, raw)
             if not count % REPORT_EVERY:
                 report(now_ns)
@@ -141,6 +149,13 @@ class Sampler:
             else:
                 episodes.close_gap()
 
+    def _pass_over(self, begin_ns: int, now_ns: int) -> None:
+        """Pass over a pause, or a jump of the clock, without a tick for each of its periods."""
+        self._catch_up(begin_ns)
+        since_ns, skipped = self._grid.skip(now_ns)
+        if skipped:
+            self._tally.add_span(PAUSE, since_ns, now_ns, skipped)
+
     def _step_back(self, now_ns: int, last_ns: int) -> int:
         """Return the time to go on with after a message that arrived before its predecessor."""
         if last_ns - now_ns < STEP_BACK_NS:
@@ -150,19 +165,22 @@ class Sampler:
         self.episodes.close_gap()
         for history in self._histories.values():
             history.clear()
+        self.order.forget()
         self._unseen = set(self._histories)
         self._grid.start(now_ns)
         return now_ns
 
     def _look(self, now_ns: int) -> Observation:
-        """Build the observation at a time from what had arrived by then."""
-        found = {topic: history.newest(now_ns, self._by_stamp) for topic, history in self._histories.items()}
-        return self._builder.build({topic: held for topic, held in found.items() if held is not None}, now_ns)
+        """Build the observation at a time from what had arrived by then, by the robot's rule of what is the newest."""
+        found = {topic: held for topic, history in self._histories.items() if (held := history.newest(now_ns))}
+        measurements, doubted = self.order.admit(found, now_ns)
+        return self._builder.build(measurements, now_ns, doubted)
 
     def _observe(self, now_ns: int) -> Observation:
         return self._noted(self._look(now_ns))
 
     def _build(self, measurements: Mapping[str, Measurement], now_ns: int) -> Observation:
+        self.order.admit(measurements, now_ns)  # the controller has judged them; what comes next is compared with them
         return self._noted(self._builder.build(measurements, now_ns))
 
     def _noted(self, observation: Observation) -> Observation:
@@ -184,7 +202,7 @@ class Sampler:
             return CycleGrid(self.episodes, self._build, self._decoders[roles.cycles], self._histories)
         read = self._command_reader(self._decoders[roles.command]) if roles.command is not None else _no_command
         if settings.grid == "commands":
-            return CommandGrid(self.episodes, self._observe, read)
+            return CommandGrid(self.episodes, self._observe, read, self._contract.period_ns)
         idle = np.zeros(self._contract.action_size) if measured else None
         return RegularGrid(self.episodes, self._observe, read, self._contract.rate_hz, settings.hold_ns, idle)
 
@@ -193,13 +211,21 @@ class Sampler:
         return lambda raw: read_message(decode(raw))
 
     def _handler(self, number: int, settings: SamplerSettings) -> Handler:
-        """Return what takes in the messages of a topic."""
-        roles, decode, episodes = self._layout.roles, self._decoders[number], self.episodes
-        for topic, mine in roles.inputs.items():
+        """Return what takes in the messages of a topic: first what they are for, then, of an input, what holds them.
+
+        So no command is in the observation that it answers, where the last command is an input.
+        """
+        use = self._user(number, settings)
+        for topic, mine in self._layout.roles.inputs.items():
             if mine == number:
-                return self._input_handler(topic, number)
+                return self._input_handler(topic, number, use)
+        return self._timed(number, use or (lambda now_ns, raw: None))
+
+    def _user(self, number: int, settings: SamplerSettings) -> Handler | None:
+        """Return what uses the messages of a topic, besides holding them; None if nothing does."""
+        roles, decode, episodes = self._layout.roles, self._decoders[number], self.episodes
         if number == (roles.cycles if settings.grid == "cycles" else roles.command):
-            return self._timed(number, self._grid.command)
+            return self._grid.command
         use: Callable[[int, Any], None] | None = None
         if number == roles.marks:
             read = mark_reader(self._layout.topics[number].type, settings.stop_words)
@@ -208,17 +234,19 @@ class Sampler:
             use = lambda now_ns, message: episodes.add_reward(now_ns, float(message.data))  # noqa: E731
         elif number == roles.terminated:
             use = self._terminated
-        if use is None:
-            return self._timed(number, lambda now_ns, raw: None)
-        return self._timed(number, partial(_use_readable, decode, use))
+        return use and partial(_use_readable, decode, use)
 
-    def _input_handler(self, topic: str, number: int) -> Handler:
+    def _input_handler(self, topic: str, number: int, use: Handler | None) -> Handler:
         hold, add_time = self._histories[topic].add, self._meters[number].add
-        stamped, by_stamp = self._layout.stamped(number), self._by_stamp
+        by_stamp, watch = self._by_stamp, self.frames.get(topic)
 
         def take(now_ns: int, raw: bytes) -> None:
-            stamp_ns = (header_stamp_ns(raw) if stamped else 0) or now_ns
+            stamp_ns = (header_stamp_ns(raw) if watch else 0) or now_ns
+            if watch:
+                watch.add(raw)
             add_time(now_ns, stamp_ns)
+            if use:
+                use(now_ns, raw)
             hold(now_ns, stamp_ns if by_stamp else now_ns, raw)
             if self._unseen:
                 self._unseen.discard(topic)

@@ -11,8 +11,8 @@ import struct
 from dataclasses import dataclass
 
 from divo_runtime.recording.cdr import CdrReader
+from divo_runtime.topic_names import EVENT_SUFFIX as EVENT_SUFFIX
 
-EVENT_SUFFIX = "/_service_event"
 SET_BOOL, TRIGGER, EMPTY = (f"std_srvs/srv/{name}_Event" for name in ("SetBool", "Trigger", "Empty"))
 EVENT_TYPES = (SET_BOOL, TRIGGER, EMPTY)
 REQUEST_EVENTS = (0, 1)

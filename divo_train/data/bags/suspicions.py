@@ -6,7 +6,6 @@ A suspicion is a hint with its evidence, not a proof; none of them changes the d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +13,10 @@ from divo_runtime.contract import Contract
 from divo_runtime.observation import Fault
 from divo_train.data.bags.assembly import EpisodeSample
 from divo_train.data.bags.following import Following, measure_following
+from divo_train.data.bags.frames import find_frame_suspicions
 from divo_train.data.bags.importing import BagReport
 from divo_train.data.bags.motion import joint_columns
+from divo_train.data.bags.suspicion import Suspicion, list_bags
 from divo_train.data.bags.tally import KEPT
 from divo_train.data.bags.timing import TopicTiming
 
@@ -34,25 +35,13 @@ AHEAD_MS = -5.0
 """Stamps that lie this far ahead of the arrivals [ms] come from another clock."""
 SILENT_S, SILENT_SHARE = 1.0, 0.05
 """A topic that falls silent for both before the end has stopped."""
+STD_FLOOR = 1e-3
+"""That of `divo_train.data.training_set`, which is not imported here because it loads torch."""
+FEW = 20
+"""Observations of which fewer prove nothing about what never changes."""
 NAMED = 3
-"""Bags named in one warning."""
+"""Elements named in one warning."""
 WHOLE_TURNS = 4 * np.pi
-
-
-@dataclass(frozen=True, slots=True)
-class Suspicion:
-    """One thing that looks wrong."""
-
-    subject: str
-    """Short: `joint order`, `unit`, `stale topic`, `lag`, `saturation`, `clock`, `loss`, `no motion`."""
-    finding: str
-    """What was seen."""
-    advice: str
-    """What to look at."""
-
-    def __str__(self) -> str:
-        """Return one paragraph."""
-        return f"{self.finding} {self.advice}"
 
 
 def find_suspicions(contract: Contract, bags: Sequence[BagReport], sample: EpisodeSample) -> list[Suspicion]:
@@ -64,11 +53,12 @@ def find_suspicions(contract: Contract, bags: Sequence[BagReport], sample: Episo
         sample: Episodes of the dataset.
     """
     found = [*_stale(contract, bags), *_clocks(bags), *_losses(bags)]
+    found += find_frame_suspicions(contract, [(bag.path.name, bag.frames) for bag in bags])
     if sample.actions:
         following = measure_following(contract, sample.observations, sample.actions)
         if following:
             found += [*_order(contract, following), *_lag(contract, following), *_factor(contract, following)]
-        found += [*_units(contract, sample), *_saturation(contract, sample)]
+        found += [*_units(contract, sample), *_constants(contract, sample), *_saturation(contract, sample)]
     return found
 
 
@@ -176,6 +166,20 @@ def _rates_of_change(contract: Contract, sample: EpisodeSample) -> Iterable[Susp
             yield Suspicion("unit", f"{finding}: {text}.", "ROS messages and the contract are in SI units.")
 
 
+def _constants(contract: Contract, sample: EpisodeSample) -> Iterable[Suspicion]:
+    rows = np.concatenate(sample.observations)
+    still = np.flatnonzero(rows.max(axis=0) == rows.min(axis=0)).tolist()
+    if still and len(rows) >= FEW:
+        told = ", ".join(f"{contract.element_names[index]} ({rows[0, index]:.4g})" for index in still[:NAMED])
+        more = f" and {len(still) - NAMED} more elements" if len(still) > NAMED else ""
+        yield Suspicion(
+            "constant",
+            f"{told}{more} never changed in {len(rows):,} observations.",
+            f"Training scales such an element by {STD_FLOOR:g}: a small deviation on the robot is many standard "
+            "deviations. Vary it in the recordings, or leave it out of the contract.",
+        )
+
+
 def _saturation(contract: Contract, sample: EpisodeSample) -> Iterable[Suspicion]:
     actions = np.concatenate(sample.actions)
     lower, upper = contract.action_range()
@@ -216,7 +220,7 @@ def _stale(contract: Contract, bags: Sequence[BagReport]) -> Iterable[Suspicion]
             if long_gap and silent_s > 2 * timing.longest_gap_ms / 1e3:
                 silent.setdefault(timing.topic, {})[bag.path.name] = silent_s
     for topic, where in silent.items():
-        finding = f"{topic} falls silent {max(where.values()):.1f} s before the end, in {_listed(where)}."
+        finding = f"{topic} falls silent {max(where.values()):.1f} s before the end, in {list_bags(where)}."
         yield Suspicion("stale topic", finding, "Did its node stop?")
 
 
@@ -233,13 +237,13 @@ def _clocks(bags: Sequence[BagReport]) -> Iterable[Suspicion]:
         yield Suspicion(
             "clock",
             f"the stamps of {topic} jump ({sum(each.jumps for each in timings.values())} times against the arrivals, "
-            f"{sum(each.backward for each in timings.values())} times backwards), in {_listed(timings)}.",
+            f"{sum(each.backward for each in timings.values())} times backwards), in {list_bags(timings)}.",
             "Was a clock set during the recording, or do two nodes publish here?",
         )
     for topic, leads_ms in ahead.items():
         yield Suspicion(
             "clock",
-            f"the stamps of {topic} lie {max(leads_ms.values()):.0f} ms in the future, in {_listed(leads_ms)}.",
+            f"the stamps of {topic} lie {max(leads_ms.values()):.0f} ms in the future, in {list_bags(leads_ms)}.",
             "Synchronise the computers' clocks (chrony, PTP), or use clock: receive.",
         )
 
@@ -255,16 +259,9 @@ def _losses(bags: Sequence[BagReport]) -> Iterable[Suspicion]:
         share = lost / (lost + sum(each.messages for each in timings.values()))
         yield Suspicion(
             "loss",
-            f"about {lost:,} messages of {topic} are missing ({share:.0%}), in {_listed(timings)}.",
+            f"about {lost:,} messages of {topic} are missing ({share:.0%}), in {list_bags(timings)}.",
             "Record on the robot, with enough disk speed, or with a larger cache.",
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return some names and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - NAMED} more bags" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
 
 
 def kept_share(bags: Sequence[BagReport]) -> float:

@@ -11,6 +11,7 @@ from statistics import median
 
 from divo_runtime.recording.history import NS_PER_S, header_stamp_ns
 from divo_train.data.bags.parts import BagError, RawMessage
+from divo_train.data.bags.roles import CLOCK_TYPE
 
 FOREIGN_NS = 10 * NS_PER_S
 """Stamps further than this from the arrivals belong to another clock; no network and no bad clock explains it."""
@@ -38,17 +39,26 @@ def simulated_time(messages: Iterable[RawMessage], stamped: Collection[int], clo
         yield number, now_ns, raw
 
 
-def check_clocks(offsets_ns: Iterable[int], clock: str, where: str) -> None:
-    """Refuse stamps of another clock than that of the arrivals.
+def check_clocks(offsets_ns: Iterable[int], clock: str, ticks: int, where: str) -> None:
+    """Refuse a recording of a simulation, and stamps of another clock than that of the arrivals.
 
     Args:
         offsets_ns: Arrival minus stamp of some messages.
         clock: The contract's `clock`.
+        ticks: Messages of `/clock`.
         where: The bag.
 
     Raises:
-        BagError: If ages would be nonsense.
+        BagError: If ages or periods would be nonsense.
     """
+    if ticks:  # whatever tells the ages: periods of the wall clock are no periods of the simulation
+        raise BagError(
+            "This is the recording of a simulation: it holds the simulation's clock.",
+            where=where,
+            got=f"{ticks:,} messages of {CLOCK_TYPE}, and no --simulated-time",
+            expected="time that runs by that clock, or a recording without it",
+            fix="Give --simulated-time. If the robot was real, take the topic out with `ros2 bag convert`.",
+        )
     values = list(offsets_ns)
     if clock != "header" or not values or abs(median(values)) <= FOREIGN_NS:
         return
@@ -57,5 +67,6 @@ def check_clocks(offsets_ns: Iterable[int], clock: str, where: str) -> None:
         where=where,
         got=f"stamps {median(values) / 1e9:+.1f} s behind the arrivals",
         expected=f"less than {FOREIGN_NS / 1e9:g} s, with the contract's clock 'header'",
-        fix="If the robot was simulated, give --simulated-time; otherwise --clock receive takes the arrivals instead.",
+        fix="If the robot was simulated, give --simulated-time. Only if it was real and a computer's clock was wrong, "
+        "--clock receive takes the arrivals instead; of a simulation that would be the wrong time.",
     )
