@@ -62,11 +62,15 @@ class History:
         return None
 
     def exact(self, arrival_ns: int, stamp_ns: int) -> Measurement | None:
-        """Return the message with just these times."""
-        for held_arrival_ns, held_stamp_ns, raw in reversed(self._held):
-            if (held_arrival_ns, held_stamp_ns) == (arrival_ns, stamp_ns):
-                return self._measurement(arrival_ns, stamp_ns, raw)
-        return None
+        """Return the message that arrived at just this time; of several, the one with this stamp.
+
+        The stamp alone decides nothing: whoever noted it may have counted ages by the other clock.
+        """
+        arrived = [(stamp, raw) for arrival, stamp, raw in self._held if arrival == arrival_ns]
+        if not arrived:
+            return None
+        held_stamp_ns, raw = next((each for each in arrived if each[0] == stamp_ns), arrived[-1])
+        return self._measurement(arrival_ns, held_stamp_ns, raw)
 
     def _measurement(self, arrival_ns: int, stamp_ns: int, raw: bytes) -> Measurement:
         if self._cached and self._cached[0] is raw:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +197,24 @@ def test_a_controller_s_recording_gives_its_own_times_measurements_and_commands(
     assert result.bags[0].grid == "cycles"
     assert positions(dataset) == [4, 8, 14, 19, 24]  # and the last one as of 247 ms
     np.testing.assert_allclose(dataset.actions[:, 0], [0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("clock", ["header", "receive"])
+def test_a_controller_s_recording_can_be_read_by_the_other_clock(tmp_path, clock):
+    tape = make.Tape().add(0, "/goal", make.point(BEGIN_NS, 0.25, -0.5))
+    for number in range(30):  # stamped 3 ms before they arrive
+        stamp_ns = BEGIN_NS + number * 10 * MS
+        tape.add(number * 10 * MS + 3 * MS, "/joint_states", make.joint_state(stamp_ns, [number / 100, 0], [0, 0]))
+    for number in range(1, 5):
+        record = cycle(number, BEGIN_NS + (number * 50 - 3) * MS, 0, [number / 10, 0])
+        state_ns = BEGIN_NS + (number * 50 - 10) * MS
+        inputs = Inputs(("joint_states", "goal"), (1, 1), (state_ns, BEGIN_NS), (state_ns + 3 * MS, BEGIN_NS))
+        raw = Raw(CYCLE_TYPE, encode_cycle(replace(record, inputs=inputs)))
+        tape.add((number * 50 - 3) * MS + 1, "/divo_controller/cycles", raw)
+    _, dataset = imported(
+        tmp_path, tape.write_mcap(tmp_path / "run.mcap"), change=lambda tree: tree.update(clock=clock)
+    )
+    assert positions(dataset)[:4] == [4, 9, 14, 19]
 
 
 def test_another_activation_begins_another_episode(tmp_path):
