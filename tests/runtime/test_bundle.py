@@ -14,11 +14,6 @@ from divo_runtime.errors import BundleError
 replace = msgspec.structs.replace
 
 
-def test_a_file_that_cannot_be_read_is_an_error_of_the_bundle(tmp_path):
-    with pytest.raises(BundleError, match="cannot be read"):
-        file_hash(tmp_path, "sha256")
-
-
 @pytest.fixture
 def folder(write_tiny_bundle, tmp_path, arm):
     return write_tiny_bundle(tmp_path, arm, (0.5, -0.25))

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from divo_runtime.bundle.loading import load_bundle
+from divo_runtime.bundle.manifest import file_hash
 from divo_runtime.bundle.ports import leapp_feeds, leapp_ports
 from divo_runtime.contract import ObservationTerm
+from divo_runtime.errors import BundleError
 
 
 @pytest.fixture
@@ -128,3 +130,8 @@ def test_policies_have_free_names_and_an_own_network_each(folder, data):
         assert list(bundle.manifest.x_divo.policies) == ["actor", "sampler", "sampler_k2"]
         assert bundle.manifest.x_divo.policies["sampler_k2"].steps == 2
         assert bundle.open_policy("sampler_k2").noise_shape == (4, 2)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_the_bundle(tmp_path):
+    with pytest.raises(BundleError, match="cannot be read"):
+        file_hash(tmp_path, "sha256")
